@@ -1,0 +1,56 @@
+/**
+ * An instant with microseconds, written the one way Pulse writes it: `2026-11-21T10:00:00.000123Z`.
+ * JavaScript's Date stops at milliseconds, so instants travel as this text (which sorts as it counts) and
+ * as microseconds since 1970 in a number (exact until the year 2255) where arithmetic is needed.
+ */
+export type Instant = string
+
+const rfc3339 =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))$/
+
+const daysIn = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+function dayExists(year: number, month: number, day: number): boolean {
+  if (month < 1 || month > 12 || day < 1) return false
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  return day <= (month === 2 && leap ? 29 : (daysIn[month - 1] ?? 0))
+}
+
+/**
+ * Reads an RFC 3339 date-time with any offset and returns its instant in UTC, or undefined if it is none.
+ * Digits beyond the microsecond are cut; a leap second is the first second of the next minute; an instant
+ * outside the years 0001 to 9999 (after applying the offset) is refused, because no column could hold it.
+ */
+export function parseInstant(text: string): Instant | undefined {
+  const parts = rfc3339.exec(text)
+  if (!parts) return undefined
+  const [, year, month, day, hour, minute, second, fraction, zulu, sign, offsetHour, offsetMinute] = parts
+  if (!dayExists(Number(year), Number(month), Number(day))) return undefined
+  const micros = `${fraction ?? ''}000000`.slice(0, 6)
+  if (zulu && second !== '60' && year !== '0000')
+    return `${year}-${month}-${day}T${hour}:${minute}:${second}.${micros}Z`
+  const offsetMs = zulu ? 0 : (Number(offsetHour) * 60 + Number(offsetMinute)) * 60_000
+  const local = new Date(0)
+  local.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
+  local.setUTCHours(Number(hour), Number(minute), Number(second))
+  const at = new Date(local.getTime() + (sign === '-' ? offsetMs : -offsetMs))
+  if (at.getUTCFullYear() < 1 || at.getUTCFullYear() > 9999) return undefined
+  return `${at.toISOString().slice(0, 19)}.${micros}Z`
+}
+
+/** Writes microseconds since 1970 as an instant. */
+export function instantOf(micros: number): Instant {
+  const ms = Math.floor(micros / 1000)
+  const rest = micros - ms * 1000
+  return `${new Date(ms).toISOString().slice(0, 23)}${String(rest).padStart(3, '0')}Z`
+}
+
+/** Milliseconds since 1970 of an instant; the microseconds are cut. */
+export function millisOf(instant: Instant): number {
+  return Date.parse(instant)
+}
+
+/** Microseconds since 1970 of an instant. */
+export function microsOf(instant: Instant): number {
+  return Date.parse(`${instant.slice(0, 19)}Z`) * 1000 + Number(instant.slice(20, 26))
+}

@@ -1,0 +1,24 @@
+import { type ProblemCode, problems } from '@pulse/protocol/problem'
+import type { InvalidMember } from '@pulse/protocol/receipt'
+
+interface ProblemOptions extends ErrorOptions {
+  errors?: readonly InvalidMember[]
+  /** Whole seconds; becomes the Retry-After header. */
+  retryAfter?: number
+  headers?: Readonly<Record<string, string>>
+}
+
+/** Thrown by any route; the HTTP layer turns it into an RFC 9457 answer. The message is the problem's `detail`. */
+export class ProblemError extends Error {
+  override name = 'ProblemError'
+  readonly code: ProblemCode
+  readonly options: ProblemOptions
+  constructor(code: ProblemCode, detail: string, options: ProblemOptions = {}) {
+    super(detail, options)
+    this.code = code
+    this.options = options
+  }
+  get status(): number {
+    return problems[this.code].status
+  }
+}
