@@ -1,0 +1,137 @@
+import type { Problem, ProblemCode } from '@pulse/protocol/problem'
+import type { BatchResult, InvalidMember } from '@pulse/protocol/receipt'
+
+/**
+ * Why a call failed: a problem code of the server, or one of the three that only a client can see.
+ * `network`: no answer (refused, reset, unknown host). `timeout`: no answer in time. `unexpected_answer`: an
+ * answer that is not Pulse's, for example the page of a proxy.
+ */
+export type ErrorCode = ProblemCode | 'network' | 'timeout' | 'unexpected_answer'
+
+// Written as a list and not read from the protocol's table, because that table drags zod into every browser
+// bundle. A test compares the two.
+const retryableCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'network',
+  'timeout',
+  'request_timeout',
+  'idempotency_key_in_use',
+  'rate_limited',
+  'over_budget',
+  'unavailable',
+  'overloaded',
+  'disk_full',
+  'shutting_down',
+  'query_timeout',
+])
+
+// What gateways and proxies in front of a server answer while it restarts or is too busy.
+const retryableStatuses: ReadonlySet<number> = new Set([408, 425, 429, 502, 503, 504])
+
+interface PulseErrorFacts {
+  readonly code: ErrorCode
+  readonly detail: string
+  readonly status?: number | undefined
+  readonly title?: string | undefined
+  readonly requestId?: string | undefined
+  readonly errors?: readonly InvalidMember[] | undefined
+  /** Seconds. */
+  readonly retryAfter?: number | undefined
+  /** Verdicts of a batch of which nothing was accepted. */
+  readonly batch?: BatchResult | undefined
+  readonly cause?: unknown
+}
+
+/** A call that failed. `code` is stable and says why; `message` is for people and may change. */
+export class PulseError extends Error {
+  override name = 'PulseError'
+  readonly code: ErrorCode
+  /** HTTP status; undefined when there was no answer. */
+  readonly status: number | undefined
+  readonly title: string
+  readonly detail: string
+  /** Finds the request in the server's log. */
+  readonly requestId: string | undefined
+  /** Each wrong member of what was sent, by JSON Pointer. */
+  readonly errors: readonly InvalidMember[]
+  /** Seconds that the server asks to wait before the same request is sent again. */
+  readonly retryAfter: number | undefined
+  /** Verdict on every event, if the request was a batch of which nothing was accepted. */
+  readonly batch: BatchResult | undefined
+
+  constructor(facts: PulseErrorFacts) {
+    super(facts.detail, facts.cause === undefined ? undefined : { cause: facts.cause })
+    this.code = facts.code
+    this.status = facts.status
+    this.title = facts.title ?? facts.detail
+    this.detail = facts.detail
+    this.requestId = facts.requestId
+    this.errors = facts.errors ?? []
+    this.retryAfter = facts.retryAfter
+    this.batch = facts.batch
+  }
+
+  /** True if the same request, sent again later, can succeed. */
+  get retryable(): boolean {
+    if (this.code === 'unexpected_answer') return retryableStatuses.has(this.status ?? 0)
+    return retryableCodes.has(this.code)
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null
+
+/** Seconds that a Retry-After header names, as a number or as a date; undefined if it names none. */
+export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
+  if (header === null) return undefined
+  if (/^\s*\d+(\.\d+)?\s*$/.test(header)) return Number(header)
+  const at = Date.parse(header)
+  return Number.isNaN(at) ? undefined : Math.max(0, (at - nowMs) / 1000)
+}
+
+function batchOf(body: Record<string, unknown>): BatchResult | undefined {
+  const { results, accepted, duplicates, rejected } = body as Partial<BatchResult>
+  if (!Array.isArray(results)) return undefined
+  return {
+    results,
+    accepted: accepted ?? 0,
+    duplicates: duplicates ?? 0,
+    rejected: rejected ?? results.length,
+  }
+}
+
+/** Makes the error of an answer that is not a success. `text` is its body, which may be no problem document. */
+export function errorOfAnswer(response: Response, text: string): PulseError {
+  const requestId = response.headers.get('x-request-id') ?? undefined
+  const retryAfter = parseRetryAfter(response.headers.get('retry-after'), Date.now())
+  const body = parseJson(text)
+  if (!isObject(body) || typeof body.code !== 'string') {
+    const detail = `The answer ${response.status} is not Pulse's. Is there another server or a proxy at this address?`
+    return new PulseError({
+      code: 'unexpected_answer',
+      detail,
+      status: response.status,
+      requestId,
+      retryAfter,
+    })
+  }
+  const problem = body as unknown as Problem
+  return new PulseError({
+    code: problem.code,
+    status: response.status,
+    title: problem.title,
+    detail: problem.detail ?? problem.title,
+    requestId: problem.request_id ?? requestId,
+    errors: problem.errors,
+    retryAfter: problem.retry_after ?? retryAfter,
+    batch: batchOf(body),
+  })
+}
+
+/** The value of a JSON text, or undefined if it is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
