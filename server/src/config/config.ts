@@ -1,0 +1,244 @@
+import { existsSync } from 'node:fs'
+import { isAbsolute, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { ConfigError, type ConfigProblem } from './config-error.ts'
+import { type ConfigParts, partNames, readParts } from './config-parts.ts'
+import { excludedTogether } from './exclusions.ts'
+import { type Setting, type SettingKey, type SettingValues, settingList } from './settings.ts'
+import {
+  type Candidate,
+  candidatesFor,
+  loadConfigFile,
+  type Places,
+  readDotEnv,
+  unknownKeys,
+} from './sources.ts'
+
+export { ConfigError, type ConfigProblem } from './config-error.ts'
+export { isLoopback } from './exclusions.ts'
+
+/** Where configuration may come from. Whoever starts the process hands these in; nothing else is looked at. */
+export interface ConfigSources {
+  /** The environment, usually `process.env`. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Flags by name without dashes, as `parseFlags` gives them. */
+  readonly flags?: Readonly<Record<string, unknown>>
+  /** Folder of `.env` and `pulse.config.ts`, and of relative paths on the command line. */
+  readonly cwd: string
+  /** True if a person watches standard error; changes the default of LOG_LEVEL. */
+  readonly terminal?: boolean
+}
+
+/** Which value of a setting counts, and what it hides. Secrets are masked. */
+export interface Explanation {
+  readonly name: string
+  readonly key: string
+  readonly value: string
+  readonly source: string
+  /** Values of weaker sources, the strongest first. */
+  readonly shadowed: readonly { readonly value: string; readonly source: string }[]
+}
+
+/** All that was configured, read once and frozen. Each module gets the slice with its name. */
+export type Config = ReturnType<typeof slices> & {
+  /** Which value of a setting counts and why; undefined if there is no such setting. */
+  explain(name: string): Explanation | undefined
+  /** Keys in the config file and `.env` that no setting has; `config check --strict` makes them errors. */
+  readonly unknown: readonly ConfigProblem[]
+}
+
+/**
+ * Reads flags, environment, `.env`, config file and defaults, in this order of strength, and checks all of it.
+ * Throws one ConfigError that names every bad setting with what was expected, received (secrets masked) and where.
+ */
+export async function readConfig(from: ConfigSources): Promise<Config> {
+  const problems: ConfigProblem[] = []
+  const places = await readPlaces(from, problems)
+  const parts = readParts(places.file, problems)
+  const found = new Map<string, Candidate[]>()
+  const values: Record<string, unknown> = {}
+  for (const [key, setting] of settingList) {
+    const candidates = candidatesFor(key, setting, places, problems)
+    found.set(key, candidates)
+    values[key] = chosenValue(setting, candidates[0], problems)
+  }
+  if (problems.length === 0) problems.push(...excludedTogether(values as SettingValues))
+  if (problems.length > 0) throw new ConfigError(problems)
+  const explain = (name: string) => explanation(name, found)
+  const unknown = unknownKeys(places, partNames)
+  return freeze({ ...slices(values as SettingValues, { found, places, parts, from }), explain, unknown })
+}
+
+/** Flags of the command line as an object; throws ConfigError for one that does not exist or lacks its value. */
+export function parseFlags(argv: readonly string[]): Readonly<Record<string, unknown>> {
+  const options: Record<string, { type: 'string' | 'boolean' }> = {}
+  for (const [, setting] of settingList)
+    if (setting.flag)
+      options[setting.flag] = { type: typeof setting.default === 'boolean' ? 'boolean' : 'string' }
+  try {
+    return parseArgs({ args: [...argv], options, strict: true, allowNegative: true }).values
+  } catch (error) {
+    throw new ConfigError([
+      { setting: 'flags', message: error instanceof Error ? error.message : String(error) },
+    ])
+  }
+}
+
+async function readPlaces(from: ConfigSources, problems: ConfigProblem[]): Promise<Places> {
+  const flags = from.flags ?? {}
+  const dotEnv = readDotEnv(from.cwd)
+  const named = flags.config ?? from.env.CONFIG ?? dotEnv.CONFIG
+  const path = resolve(from.cwd, typeof named === 'string' ? named : 'pulse.config.ts')
+  const there = existsSync(path)
+  if (!there && named !== undefined) problems.push({ setting: 'CONFIG', message: `there is no file ${path}` })
+  const file = there ? await loadConfigFile(path, problems) : undefined
+  return { flags, env: from.env, dotEnv, file, cwd: from.cwd }
+}
+
+function chosenValue(setting: Setting, candidate: Candidate | undefined, problems: ConfigProblem[]): unknown {
+  if (!candidate) return setting.default
+  const value = setting.kind.read(candidate.raw)
+  if (value !== undefined) return value
+  const received = setting.secret ? masked(candidate.raw) : JSON.stringify(candidate.raw)
+  const message = `expected ${setting.kind.expected}, received ${received} from ${candidate.source}`
+  problems.push({ setting: setting.name, message })
+  return setting.default
+}
+
+/** Says nothing about a secret but how long it is, which is what one needs to spot an empty or cut one. */
+function masked(raw: unknown): string {
+  return typeof raw === 'string' ? `*** (${raw.length} characters)` : '***'
+}
+
+function explanation(
+  name: string,
+  found: ReadonlyMap<string, readonly Candidate[]>,
+): Explanation | undefined {
+  const entry = settingList.find(([key, one]) => key === name || one.name === name.toUpperCase())
+  if (!entry) return undefined
+  const [key, setting] = entry
+  const show = (raw: unknown) => (setting.secret ? masked(raw) : shown(setting, raw))
+  const all = (found.get(key) ?? []).map(({ raw, source }) => ({ value: show(raw), source }))
+  const fallback =
+    setting.default === undefined ? (setting.defaultText ?? 'none') : setting.kind.write(setting.default)
+  all.push({ value: fallback, source: 'default' })
+  const [first = { value: fallback, source: 'default' }, ...shadowed] = all
+  return { name: setting.name, key, ...first, shadowed }
+}
+
+function shown(setting: Setting, raw: unknown): string {
+  const value = setting.kind.read(raw)
+  return value === undefined ? JSON.stringify(raw) : setting.kind.write(value)
+}
+
+interface Read {
+  readonly found: ReadonlyMap<string, readonly Candidate[]>
+  readonly places: Places
+  readonly parts: ConfigParts
+  readonly from: ConfigSources
+}
+
+/** An absolute path for a setting that names a file or folder; in a config file, relative to that file. */
+function pathOf(key: SettingKey, value: string, read: Read): string {
+  return isAbsolute(value) ? value : resolve(read.found.get(key)?.[0]?.folder ?? read.from.cwd, value)
+}
+
+function slices(values: SettingValues, read: Read) {
+  const data = pathOf('data', values.data, read)
+  const tls =
+    values.tlsCertFile === undefined || values.tlsKeyFile === undefined
+      ? undefined
+      : {
+          certFile: pathOf('tlsCertFile', values.tlsCertFile, read),
+          keyFile: pathOf('tlsKeyFile', values.tlsKeyFile, read),
+        }
+  const { eventTypes, topics, handlers, migrations } = read.parts
+  return {
+    data,
+    /** Absolute path of the config file that was read, if any. */
+    file: read.places.file?.path,
+    open: values.open,
+    demo: values.demo,
+    roles: values.roles,
+    http: {
+      port: values.port,
+      host: values.host,
+      publicUrl: values.publicUrl,
+      trustedProxies: values.trustedProxies,
+      tls,
+      insecureHttp: values.insecureHttp,
+      corsOrigins: values.corsOrigins,
+      bodyBytesMax: values.bodyBytesMax,
+    },
+    accounts: {
+      data,
+      open: values.open,
+      demo: values.demo,
+      publicUrl: values.publicUrl,
+      jwtSecret: values.jwtSecret,
+      rateLimitKey: values.rateLimitKey,
+      rateLimitAddress: values.rateLimitAddress,
+    },
+    database: {
+      data,
+      url: values.databaseUrl,
+      allowUnsynced: values.allowUnsynced,
+      migrations,
+      /** False if somebody chose the folder: then it must work as it is. */
+      dataIsDefault: (read.found.get('data')?.length ?? 0) === 0,
+    },
+    log: {
+      driver: values.logDriver,
+      kafkaBrokers: values.kafkaBrokers,
+      partitions: values.partitions,
+      appendLanes: values.appendLanes,
+      idWindowHours: values.idWindowHours,
+      retentionHours: values.logRetentionHours,
+      topics,
+    },
+    intake: {
+      rateMax: values.intakeRateMax,
+      ackDelayMsMax: values.ackDelayMsMax,
+      backlogSecondsMax: values.backlogSecondsMax,
+      diskUsedRatioMax: values.diskUsedRatioMax,
+      futureSkewSecondsMax: values.futureSkewSecondsMax,
+      strictTypes: values.strictTypes,
+      bodyBytesMax: values.bodyBytesMax,
+      eventBytesMax: values.eventBytesMax,
+      batchEventsMax: values.batchEventsMax,
+      eventTypes,
+    },
+    processing: {
+      retryAttempts: values.retryAttempts,
+      retryBaseMs: values.retryBaseMs,
+      retryMaxMs: values.retryMaxMs,
+      handlerTimeoutMs: values.handlerTimeoutMs,
+      handlerConcurrency: values.handlerConcurrency,
+      orderPerKey: values.orderPerKey,
+      demo: values.demo,
+      eventTypes,
+      handlers,
+    },
+    retention: {
+      idWindowHours: values.idWindowHours,
+      logHours: values.logRetentionHours,
+      rowDays: values.rowRetentionDays,
+      deadLetterDays: values.deadLetterRetentionDays,
+    },
+    operations: {
+      data,
+      drainMsMax: values.drainMsMax,
+      diskUsedRatioMax: values.diskUsedRatioMax,
+      logLevel: values.logLevel ?? (read.from.terminal ? ('warn' as const) : ('info' as const)),
+    },
+  }
+}
+
+/** Freezes plain objects and lists all the way down; functions (handlers) are left as they are. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const member of Object.values(value)) freeze(member)
+  }
+  return value
+}

@@ -1,0 +1,207 @@
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ConfigError } from '../config/config.ts'
+import { codeOf } from './database-error.ts'
+import { canEnter, databaseUser, type OsUser, userOfFiles } from './os-user.ts'
+
+/** Where the embedded database keeps what, and as whom it runs. */
+export interface Layout {
+  /** The data folder as configured; holds the password. */
+  readonly data: string
+  /** The folder that holds all of the following; the data folder, unless the database's user cannot enter that. */
+  readonly home: string
+  /** PostgreSQL's own folder. */
+  readonly files: string
+  readonly passwordFile: string
+  /** Says who owns the running database, for the watcher of an earlier owner. */
+  readonly ownerFile: string
+  readonly logFile: string
+  readonly socketFolder: string
+  readonly user: OsUser | undefined
+  /** The folder in which the files were expected, if they had to be put elsewhere. */
+  readonly movedFrom: string | undefined
+}
+
+/** Root may use this; it is where a copy of the programs and of unreachable data goes. */
+const machineFolder = '/var/lib/pulse'
+
+/** A socket's whole path fits into 103 bytes on macOS and 107 on Linux; 15 are the name of the socket. */
+const socketFolderBytesMax = 85
+
+/**
+ * Makes the data folder and decides where the database lies. A folder that somebody chose is taken or refused with
+ * ConfigError; for the default one below a folder that the database's user cannot enter, another place is found.
+ */
+export async function prepareLayout(from: {
+  data: string
+  dataIsDefault: boolean
+  machineFolder?: string
+}): Promise<Layout> {
+  const data = resolve(from.data)
+  const machine = from.machineFolder ?? machineFolder
+  await makeFolder(data)
+  const preferred = databaseUser()
+  if (process.getuid?.() === 0 && !preferred)
+    throw wrong(
+      'PostgreSQL does not run as root, and this machine has none of the users pulse, postgres and nobody; make one of them, or run Pulse as another user',
+    )
+  if (canEnter(preferred, data)) return await layoutIn(data, data, preferred)
+  const who = preferred?.name ?? 'this user'
+  if (!from.dataIsDefault)
+    throw wrong(
+      `PostgreSQL runs as ${who}, who cannot enter ${data}; choose a folder that ${who} can reach, or open the way (chmod o+x on each folder above)`,
+    )
+  const key = createHash('sha256').update(data).digest('hex').slice(0, 16)
+  const home = join(machine, `data-${key}`)
+  await makeFolder(home)
+  if (!canEnter(preferred, home))
+    throw wrong(
+      `PostgreSQL runs as ${who}, who can enter neither ${data} nor ${home}; choose another folder with --data`,
+    )
+  return await layoutIn(data, home, preferred)
+}
+
+/** The folder for what is kept per machine rather than per data folder. */
+export function cacheFolderOf(layout: Layout): string {
+  return layout.user ? machineFolder : join(layout.home, 'programs')
+}
+
+function wrong(message: string, cause?: unknown): ConfigError {
+  return new ConfigError([{ setting: 'DATA', message }], { cause })
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  // Under root others have to pass through; every secret in it is readable by its owner alone.
+  const mode = process.getuid?.() === 0 ? 0o711 : 0o700
+  try {
+    await mkdir(folder, { recursive: true, mode })
+  } catch (error) {
+    throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, error)
+  }
+}
+
+async function layoutIn(data: string, place: string, preferred: OsUser | undefined): Promise<Layout> {
+  // One spelling per folder: a running database is recognised by the path on its command line.
+  const home = await realpath(place)
+  const files = join(home, 'postgres')
+  const user = await checkFiles(files, preferred)
+  return {
+    data,
+    home,
+    movedFrom: place === data ? undefined : join(data, 'postgres'),
+    files,
+    user,
+    passwordFile: join(data, 'database-password'),
+    ownerFile: join(home, 'postgres-owner'),
+    logFile: join(home, 'postgres.log'),
+    socketFolder: await makeSocketFolder(home, user),
+  }
+}
+
+/** Existing files keep their user. Files that PostgreSQL would refuse are refused here, with the way out. */
+async function checkFiles(files: string, preferred: OsUser | undefined): Promise<OsUser | undefined> {
+  const found = await stat(files).catch(() => undefined)
+  if (!found) return preferred
+  if (!found.isDirectory())
+    throw wrong(`${files} is not a folder; move it away, or choose another with --data`)
+  const self = process.getuid?.()
+  if (self !== 0 && found.uid !== self)
+    throw wrong(
+      `${files} belongs to another user (number ${found.uid}); start Pulse as that user, or give it to yourself: chown -R ${self} ${files}`,
+    )
+  if (found.uid === 0)
+    throw wrong(
+      `${files} belongs to root, under whom PostgreSQL does not run; give it away: chown -R ${preferred?.name} ${files}`,
+    )
+  if ((found.mode & 0o027) !== 0)
+    throw wrong(`others can read or write ${files}, so PostgreSQL refuses it; close it: chmod 700 ${files}`)
+  return self === 0 ? userOfFiles(found) : undefined
+}
+
+async function makeSocketFolder(home: string, user: OsUser | undefined): Promise<string> {
+  const near = join(home, 'run')
+  const key = createHash('sha256').update(home).digest('hex').slice(0, 12)
+  const places = [near, join(tmpdir(), `pulse-${key}`), `/tmp/pulse-${key}`]
+  const folder =
+    places.find((place) => Buffer.byteLength(place) <= socketFolderBytesMax) ?? `/tmp/pulse-${key}`
+  await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST')
+      throw wrong(`the folder ${folder} cannot be made (${codeOf(error)})`, error)
+  })
+  if (user) await chown(folder, user.uid, user.gid)
+  // In a folder for everyone, somebody else may have been there first to listen to the password exchange.
+  const found = await lstat(folder)
+  if (!found.isDirectory() || found.uid !== (user?.uid ?? process.getuid?.()))
+    throw wrong(
+      `${folder} belongs to somebody else (number ${found.uid}); remove it, or use a shorter path with --data`,
+    )
+  await chmod(folder, 0o700)
+  return folder
+}
+
+/**
+ * The database's password; made at the first start. Two servers that start together agree on one, because only one
+ * of them can link its file to the name. Throws ConfigError if there is a database but no password for it.
+ */
+export async function readPassword(layout: Layout): Promise<string> {
+  const existing = await readFile(layout.passwordFile, 'utf8').catch(() => undefined)
+  if (existing !== undefined) return existing.trim()
+  if (await holdsDatabase(layout.files))
+    throw wrong(
+      `${layout.passwordFile} is missing, and ${layout.files} cannot be opened without it; put it back from a backup of the data folder`,
+    )
+  const half = `${layout.passwordFile}.${process.pid}`
+  await writeFile(half, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+  await link(half, layout.passwordFile).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST')
+      throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, error)
+  })
+  await rm(half)
+  await syncFolder(layout.data)
+  return (await readFile(layout.passwordFile, 'utf8')).trim()
+}
+
+/** True if the folder holds an initialised database; throws ConfigError if it holds something else. */
+export async function holdsDatabase(files: string): Promise<boolean> {
+  const names = await readdir(files).catch((): string[] => [])
+  if (names.length === 0) return false
+  if (names.includes('PG_VERSION')) return true
+  throw wrong(
+    `${files} is neither empty nor a PostgreSQL folder; move it away, or choose another with --data`,
+  )
+}
+
+/** Throws ConfigError if the files are those of another major version than the programs. */
+export async function checkVersion(layout: Layout, major: number): Promise<void> {
+  const text = await readFile(join(layout.files, 'PG_VERSION'), 'utf8').catch(() => '')
+  const theirs = Number.parseInt(text, 10)
+  if (theirs === major) return
+  throw wrong(
+    `${layout.files} is a PostgreSQL ${theirs || 'of unknown version'} database, and this Pulse brings PostgreSQL ${major}; start the Pulse that made it, export, and import into a new folder (--data)`,
+  )
+}
+
+/** Makes the names in a folder survive a power cut. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,121 @@
+import { join } from 'node:path'
+import type { ClientBase, ClientConfig } from 'pg'
+import { Client } from 'pg'
+import { ConfigError } from '../config/config.ts'
+import { findBinaries } from './binaries.ts'
+import { socketConnection } from './connection.ts'
+import { cacheFolderOf, checkVersion, type Layout, prepareLayout, readPassword } from './data-folder.ts'
+import { codeOf } from './database-error.ts'
+import { initialise, removeHalves } from './initialise.ts'
+import { createPostmaster } from './postmaster.ts'
+import { startWatcher } from './watcher.ts'
+
+/** The server's own PostgreSQL. It runs when this is returned. */
+export interface Embedded {
+  readonly layout: Layout
+  readonly version: string
+  readonly adopted: boolean
+  client(): ClientConfig
+  /** Makes it run again after a crash; quick if it runs. */
+  revive(): Promise<void>
+  /**
+   * Makes this process the owner, through a connection that lasts as long as the ownership. Throws ConfigError
+   * that names the process if there is another owner.
+   */
+  own(client: ClientBase): Promise<void>
+  stop(): Promise<{ hard: boolean }>
+  /** After a start that was refused: stops it if it is ours. */
+  giveUp(): Promise<void>
+}
+
+/** Arbitrary, but the same in every version: whoever holds this lock owns the data folder. */
+const ownerLock = [0x70756c73, 0x6f776e72] as const
+
+const database = 'pulse'
+
+/**
+ * Starts the PostgreSQL of a data folder, or adopts the one that runs there. It keeps running when this process is
+ * killed, for the next one; after `graceSeconds` without an owner it stops.
+ */
+export async function openEmbedded(needs: {
+  data: string
+  dataIsDefault: boolean
+  graceSeconds: number
+}): Promise<Embedded> {
+  const layout = await prepareLayout(needs)
+  const binaries = await findBinaries(layout.user, cacheFolderOf(layout))
+  const password = await readPassword(layout)
+  await initialise(layout, binaries, password)
+  await checkVersion(layout, binaries.major)
+  // Before the start, so that a kill between the two does not leave a database that nobody stops.
+  const watcher = startWatcher(layout, needs.graceSeconds)
+  const postmaster = createPostmaster({ layout, binaries, beforeStart: () => watcher.claim() })
+  let owned = false
+  const connection = (name: string) => socketConnection({ ...postmaster.address(), password, database: name })
+  const outcome = await postmaster.ensureRunning()
+  await createDatabase(connection('postgres'), layout)
+  return {
+    layout,
+    version: binaries.version,
+    adopted: outcome === 'adopted',
+    client: () => connection(database),
+    revive: async () => {
+      await postmaster.ensureRunning()
+    },
+    async own(client) {
+      await takeOwnership(client, layout)
+      owned = true
+      await watcher.claim()
+      await removeHalves(layout)
+    },
+    async stop() {
+      const result = await postmaster.stop()
+      watcher.dismiss()
+      return result
+    },
+    // What another server owns is not ours to stop; what nobody owns is stopped by the watcher when we are gone.
+    async giveUp() {
+      if (owned) await postmaster.stop()
+    },
+  }
+}
+
+async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
+  const client = new Client({ ...to, application_name: 'pulse start' })
+  try {
+    await client.connect()
+    const { rows } = await client.query('select 1 from pg_database where datname = $1', [database])
+    if (rows.length === 0) await client.query(`create database ${database}`)
+  } catch (error) {
+    // 42P04 and 23505: another start made it in the same moment.
+    const code = codeOf(error)
+    if (code === '28P01')
+      throw new ConfigError(
+        [
+          {
+            setting: 'DATA',
+            message: `the password in ${layout.passwordFile} is not that of ${layout.files}; put the right one back from a backup of the data folder`,
+          },
+        ],
+        { cause: error },
+      )
+    if (code !== '42P04' && code !== '23505') throw error
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+async function takeOwnership(client: ClientBase, layout: Layout): Promise<void> {
+  const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+    ...ownerLock,
+  ])
+  if (rows[0]?.taken) return
+  const holder = await client.query<{ application_name: string }>(
+    `select application_name from pg_stat_activity join pg_locks using (pid)
+     where locktype = 'advisory' and classid = $1 and objid = $2 and granted`,
+    [...ownerLock],
+  )
+  const name = holder.rows[0]?.application_name ?? 'unknown'
+  const message = `${join(layout.data)} is in use by another Pulse server (${name.replace('pulse owner ', '')}); stop that one, or choose another folder with --data`
+  throw new ConfigError([{ setting: 'DATA', message }])
+}

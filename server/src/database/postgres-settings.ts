@@ -1,0 +1,59 @@
+/**
+ * Settings of the embedded PostgreSQL, each with its reason. They are written to `pulse.conf` in the database's
+ * folder at every start; `ALTER SYSTEM` goes over them, except for what makes an acknowledgement true, which is
+ * checked at every connection.
+ */
+const settings: readonly (readonly [name: string, value: string])[] = [
+  // An acknowledged event is on disk. These are the defaults; they stand here so that nobody has to look them up.
+  ['fsync', 'on'],
+  ['full_page_writes', 'on'],
+  ['synchronous_commit', 'on'],
+
+  // After a crash the log since the last checkpoint is replayed. Half of max_wal_size is written between two
+  // checkpoints, and the recovery test replays it within 5 s. Larger means fewer full-page images, and a longer
+  // recovery; a time-out of 15 minutes leaves the size in charge under load.
+  ['max_wal_size', '1GB'],
+  ['checkpoint_timeout', '15min'],
+  ['checkpoint_completion_target', '0.9'],
+  // Old segments are used again, so a commit writes over allocated blocks and its sync need not touch the file system's
+  // own journal. 256 MB holds a few seconds of the highest load.
+  ['min_wal_size', '256MB'],
+  // A group commit of several MB fits without a flush in its middle.
+  ['wal_buffers', '16MB'],
+  // Backup copies files between pg_backup_start and stop, which `minimal` would not allow.
+  ['wal_level', 'replica'],
+  ['max_wal_senders', '4'],
+
+  // One generation of remembered ids (2 M, about 85 MB of index) stays in memory, and server and database
+  // together stay below 300 MB. The operating system's cache holds the rest.
+  ['shared_buffers', '128MB'],
+  ['effective_cache_size', '1GB'],
+  ['work_mem', '8MB'],
+  ['maintenance_work_mem', '64MB'],
+  ['max_connections', '100'],
+  // One process instead of three for reading ahead: nothing here scans much.
+  ['io_workers', '1'],
+
+  // Compiling a plan costs more than any of our statements.
+  ['jit', 'off'],
+  // Solid state: a random page costs little more than the next one.
+  ['random_page_cost', '1.1'],
+  ['autovacuum', 'on'],
+  // The heads of the log are updated thousands of times per second; a minute of dead versions is too much.
+  ['autovacuum_naptime', '15s'],
+
+  ['timezone', 'UTC'],
+  ['log_timezone', 'UTC'],
+  // Errors of statements are reported to whoever sent them; a repeated id is one, and would fill the file.
+  ['log_min_messages', 'log'],
+  ['log_min_error_statement', 'panic'],
+  ['log_checkpoints', 'off'],
+]
+
+/** The text of `pulse.conf` for a platform. */
+export function settingsText(platform: NodeJS.Platform): string {
+  // On macOS the default only reaches the drive's own memory, which a power cut empties.
+  const extra = platform === 'darwin' ? [['wal_sync_method', 'fsync_writethrough'] as const] : []
+  const lines = [...settings, ...extra].map(([name, value]) => `${name} = '${value}'`)
+  return `# Written by Pulse at every start. Use ALTER SYSTEM for settings of your own.\n${lines.join('\n')}\n`
+}
