@@ -59,7 +59,7 @@ test('an error becomes class, message, code, stack and cause', () => {
 })
 
 test('no credential and no payload gets into the log, however it was passed', () => {
-  const { to, log } = openLog('trace')
+  const { to, log } = openLog('debug')
   const secrets = ['hunter2', aKey, 'abc.def.ghi', '4111111111111111']
   log.info(
     { authorization: `Bearer ${aKey}`, Cookie: 'session=hunter2', api_key: aKey, 'set-cookie': aKey },

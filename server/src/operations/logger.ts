@@ -4,7 +4,7 @@ import { cleanFields, cleanLine } from './log-fields.ts'
 import { formatLine } from './log-line.ts'
 
 /** Levels from the loudest to the most quiet; `silent` writes nothing. */
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
 interface LoggerNeeds {
