@@ -7,7 +7,7 @@ export function documentation(): string {
 
 const opening = `# Configuration
 
-<!-- Written by \`npm run pulse -- config documentation\` from server/src/config/settings.ts. Change that table, not this page. -->
+<!-- Printed by documentation() from server/src/config/settings.ts; a test keeps both equal. Change the table, not this page. -->
 
 With no configuration at all, Pulse runs. A setting is taken from the strongest of these places:
 

@@ -91,6 +91,8 @@ function fromVariables(
       return []
     }
   }
+  // Compose files and shells pass on what is not set as empty text; it counts only where empty means something.
+  if (direct === '' && setting.kind.read('') === undefined) return []
   return direct === undefined ? [] : [{ source: `${about.label} ${name}`, raw: direct, folder: about.cwd }]
 }
 

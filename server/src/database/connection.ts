@@ -116,10 +116,10 @@ function fileOf(of: (name: Parameter) => string | undefined, name: Parameter): s
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw wrong(`its ${name} ${path} cannot be read`, error)
+    throw wrong(`its ${name} ${path} cannot be read`, { cause: error })
   }
 }
 
-function wrong(message: string, cause?: unknown): ConfigError {
-  return new ConfigError([{ setting: 'DATABASE_URL', message }], { cause })
+function wrong(message: string, options?: ErrorOptions): ConfigError {
+  return new ConfigError([{ setting: 'DATABASE_URL', message }], options)
 }

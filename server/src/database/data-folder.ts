@@ -81,8 +81,8 @@ export function cacheFolderOf(layout: Layout): string {
   return layout.user ? machineFolder : join(layout.home, 'programs')
 }
 
-function wrong(message: string, cause?: unknown): ConfigError {
-  return new ConfigError([{ setting: 'DATA', message }], { cause })
+function wrong(message: string, options?: ErrorOptions): ConfigError {
+  return new ConfigError([{ setting: 'DATA', message }], options)
 }
 
 async function makeFolder(folder: string): Promise<void> {
@@ -91,7 +91,7 @@ async function makeFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode })
   } catch (error) {
-    throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, error)
+    throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, { cause: error })
   }
 }
 
@@ -141,7 +141,7 @@ async function makeSocketFolder(home: string, user: OsUser | undefined): Promise
     places.find((place) => Buffer.byteLength(place) <= socketFolderBytesMax) ?? `/tmp/pulse-${key}`
   await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST')
-      throw wrong(`the folder ${folder} cannot be made (${codeOf(error)})`, error)
+      throw wrong(`the folder ${folder} cannot be made (${codeOf(error)})`, { cause: error })
   })
   if (user) await chown(folder, user.uid, user.gid)
   // In a folder for everyone, somebody else may have been there first to listen to the password exchange.
@@ -169,7 +169,7 @@ export async function readPassword(layout: Layout): Promise<string> {
   await writeFile(half, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
   await link(half, layout.passwordFile).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST')
-      throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, error)
+      throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, { cause: error })
   })
   await rm(half)
   await syncFolder(layout.data)
