@@ -1,0 +1,138 @@
+import uPlot from 'uplot'
+
+/** One line of a chart. `colour` is a series token, `dash` its second encoding. Null where nothing was measured. */
+export interface Series {
+  readonly name: string
+  readonly values: readonly (number | null)[]
+  readonly colour: 1 | 2 | 3 | 4 | 5
+  readonly dash?: readonly number[]
+}
+
+/** The colours of a chart as the page paints them at the moment, in its theme and with forced colours. */
+interface Paint {
+  readonly axis: string
+  readonly grid: string
+  readonly series: readonly string[]
+}
+
+/** Reads tokens as the browser computes them: a canvas understands no `var()` and no `light-dark()`. */
+function readPaint(host: HTMLElement, series: readonly Series[]): Paint {
+  const probe = host.ownerDocument.createElement('span')
+  probe.hidden = true
+  host.append(probe)
+  const computed = (token: string) => {
+    probe.style.color = `var(--${token})`
+    return getComputedStyle(probe).color
+  }
+  const paint = {
+    axis: computed('faint'),
+    grid: computed('hairline'),
+    series: series.map(({ colour }) => computed(`series-${colour}`)),
+  }
+  probe.remove()
+  return paint
+}
+
+export interface PlotNeeds {
+  readonly host: HTMLElement
+  readonly series: readonly Series[]
+  readonly height: number
+  /** Charts of one key share their cursor. */
+  readonly cursorKey: string
+  readonly spanSeconds: number
+  readonly format: (value: number) => string
+  /** The point under the cursor; null when the cursor leaves. */
+  readonly onCursor: (index: number | null) => void
+}
+
+export interface Plot extends Disposable {
+  update(at: readonly number[], series: readonly Series[]): void
+  resize(width: number): void
+  /** Draws again with the colours of the theme that holds now. */
+  repaint(): void
+  /** Puts the cursor on a point, as the mouse would; null takes it away. */
+  point(index: number | null): void
+}
+
+const aligned = (at: readonly number[], series: readonly Series[]) =>
+  [at, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData
+
+function axes(paint: () => Paint, format: (value: number) => string): uPlot.Axis[] {
+  const font = '12px system-ui, -apple-system, "Segoe UI", Roboto, Inter, sans-serif'
+  const shared: uPlot.Axis = { font, stroke: () => paint().axis, ticks: { show: false } }
+  return [
+    { ...shared, space: 72, size: 24, gap: 4, grid: { show: false }, values: '{HH}:{mm}:{ss}' },
+    {
+      ...shared,
+      size: 56,
+      gap: 6,
+      space: 36,
+      grid: { stroke: () => paint().grid, width: 1 },
+      values: (_, splits) => splits.map((split) => format(split)),
+    },
+  ]
+}
+
+/** Draws live lines on a canvas in `host`. */
+export function openPlot({
+  host,
+  series,
+  height,
+  cursorKey,
+  spanSeconds,
+  format,
+  onCursor,
+}: PlotNeeds): Plot {
+  let paint = readPaint(host, series)
+  const plot = new uPlot(
+    {
+      width: Math.max(host.clientWidth, 120),
+      height,
+      padding: [8, 8, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, sync: { key: cursorKey }, points: { size: 6 } },
+      scales: {
+        // The window is the same for every chart and slides; a young server's line starts within it.
+        x: { range: (_, __, max) => [max - spanSeconds, max] },
+        y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
+      },
+      axes: axes(() => paint, format),
+      series: [
+        {},
+        ...series.map(({ name, dash }, index) => ({
+          label: name,
+          stroke: () => paint.series[index] ?? 'currentColor',
+          width: index === 0 ? 2 : 1.5,
+          points: { show: false },
+          ...(dash ? { dash: [...dash] } : {}),
+        })),
+      ],
+      hooks: {
+        setCursor: [
+          (self) =>
+            onCursor(
+              self.cursor.left !== undefined && self.cursor.left >= 0 ? (self.cursor.idx ?? null) : null,
+            ),
+        ],
+      },
+    },
+    aligned([], series),
+    host,
+  )
+  return {
+    update: (at, next) => plot.setData(aligned(at, next)),
+    resize: (width) => plot.setSize({ width, height }),
+    repaint: () => {
+      paint = readPaint(host, series)
+      plot.redraw(false)
+    },
+    point: (index) => {
+      const at = index === null ? undefined : plot.data[0][index]
+      plot.setCursor({
+        left: at === undefined ? -10 : plot.valToPos(at, 'x'),
+        top: at === undefined ? -10 : height / 3,
+      })
+    },
+    [Symbol.dispose]: () => plot.destroy(),
+  }
+}

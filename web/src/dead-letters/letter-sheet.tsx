@@ -1,0 +1,94 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { type DeadLetter, deadLetterQuery, failureFacts, remedyOf } from '../api/api.ts'
+import {
+  Code,
+  CopyText,
+  Fact,
+  Facts,
+  Failure,
+  Instant,
+  Loading,
+  Sheet,
+  StateBadge,
+} from '../design/design.ts'
+import { Redrive } from '../redrive/redrive.tsx'
+
+function Letter({ letter }: { letter: DeadLetter }) {
+  return (
+    <>
+      <p className="rounded-md bg-bad-soft px-3 py-2 font-medium">
+        <span className="block text-sm font-normal text-bad">{letter.error.class}</span>
+        {letter.error.message}
+      </p>
+      <div className="mt-3">
+        <Facts>
+          <Fact name="State">
+            <StateBadge state={letter.state} />
+          </Fact>
+          <Fact name="Handler">
+            <code className="font-mono text-sm">{letter.handler}</code>
+          </Fact>
+          <Fact name="Attempts">{letter.attempts}</Fact>
+          <Fact name="Failed">
+            <Instant at={letter.failed_at} />
+          </Fact>
+          <Fact name="Received">
+            <Instant at={letter.received_at} />
+          </Fact>
+          <Fact name="User">{letter.user_id ?? <span className="text-faint">none</span>}</Fact>
+          <Fact name="Event">
+            <Link
+              to="/events/$eventId"
+              params={{ eventId: letter.event_id }}
+              className="font-mono text-sm break-all underline underline-offset-2"
+            >
+              {letter.event_id}
+            </Link>
+          </Fact>
+          <Fact name="Origin">
+            <CopyText
+              text={`${letter.origin.topic}, partition ${letter.origin.partition}, offset ${letter.origin.offset}`}
+              what="the origin"
+            />
+          </Fact>
+        </Facts>
+      </div>
+      <h3 className="mt-3 mb-2 font-semibold">Payload</h3>
+      <Code tall text={JSON.stringify(letter.event, null, 2)} label="the payload" />
+    </>
+  )
+}
+
+/** One dead letter beside the list. `known` spares the question when the list holds it already. */
+export function LetterSheet({
+  id,
+  known,
+  onClose,
+}: {
+  id: string
+  known: DeadLetter | undefined
+  onClose: () => void
+}) {
+  const asked = useQuery({ ...deadLetterQuery(id), enabled: known === undefined })
+  const letter = known ?? asked.data
+  return (
+    <Sheet
+      title={letter?.event_type ?? 'Dead letter'}
+      onClose={onClose}
+      footer={letter && <Redrive letter={letter} />}
+    >
+      {letter ? (
+        <Letter letter={letter} />
+      ) : asked.isError ? (
+        <Failure
+          facts={failureFacts(asked.error)}
+          remedy={remedyOf(asked.error)}
+          onRetry={() => void asked.refetch()}
+        />
+      ) : (
+        <Loading rows={6} label="Loading the dead letter" />
+      )}
+    </Sheet>
+  )
+}

@@ -1,0 +1,170 @@
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
+import { type EventRow, failureFacts, type Page, remedyOf, searchQuery } from '../api/api.ts'
+import {
+  Button,
+  buttonLook,
+  type Column,
+  CopyButton,
+  EmptyState,
+  Failure,
+  formatMs,
+  Icon,
+  Instant,
+  Loading,
+  Panel,
+  StateBadge,
+  Table,
+} from '../design/design.ts'
+import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
+import { type EventSearch, freeze, isFiltered, toCurl, toEventQuery } from './event-search.ts'
+import { Filters } from './filters.tsx'
+
+const rowsPerPage = 50
+const route = getRouteApi('/signed-in/events')
+
+const preview = (row: EventRow) => {
+  const text = JSON.stringify(row.properties)
+  return text === '{}' ? '' : text
+}
+
+const tookMs = (row: EventRow) =>
+  row.processed_at === null ? undefined : Date.parse(row.processed_at) - Date.parse(row.received_at)
+
+const columns: readonly Column<EventRow>[] = [
+  {
+    name: 'Type',
+    lead: true,
+    cell: (row) => (
+      <Link
+        to="/events/$eventId"
+        params={{ eventId: row.event_id }}
+        data-row
+        className="font-medium hover:underline"
+      >
+        {row.event_type}
+      </Link>
+    ),
+  },
+  { name: 'State', lead: true, cell: (row) => <StateBadge state={row.status} /> },
+  { name: 'User', cell: (row) => row.user_id ?? <span className="text-faint">none</span> },
+  { name: 'Received', cell: (row) => <Instant at={row.received_at} inRow /> },
+  {
+    name: 'Took',
+    align: 'right',
+    cell: (row) => {
+      const took = tookMs(row)
+      return took === undefined ? (
+        <span className="text-faint">–</span>
+      ) : (
+        <span className="whitespace-nowrap">{formatMs(took)}</span>
+      )
+    },
+  },
+  {
+    name: 'Properties',
+    className: 'hidden w-2/5 max-w-0 lg:table-cell',
+    cell: (row) => (
+      <span className="block truncate font-mono text-xs leading-5 text-muted">{preview(row)}</span>
+    ),
+  },
+]
+
+function Paging({ page, search }: { page: Page<EventRow>; search: EventSearch }) {
+  const { cursor, ...newest } = search
+  return (
+    <nav aria-label="Pages of events" className="mt-3 flex flex-wrap items-center gap-2">
+      {cursor !== undefined && (
+        <Link to="/events" search={newest} className={buttonLook()}>
+          <Icon name="first" size={14} />
+          Newest
+        </Link>
+      )}
+      {page.has_more && page.cursor !== null && (
+        <Link
+          to="/events"
+          search={{ ...freeze(search, Date.now()), cursor: page.cursor }}
+          className={buttonLook()}
+        >
+          Older
+          <Icon name="next" size={14} />
+        </Link>
+      )}
+      <p className="text-sm text-muted">
+        {page.data.length} {page.data.length === 1 ? 'event' : 'events'} on this page
+        {page.has_more ? '' : ', the oldest there are'}.
+      </p>
+    </nav>
+  )
+}
+
+function Nothing({ search, onClear }: { search: EventSearch; onClear: () => void }) {
+  if (isFiltered(search))
+    return (
+      <EmptyState
+        icon="search"
+        title="No event matches"
+        action={<Button onClick={onClear}>Clear the query</Button>}
+      >
+        Nothing was received that fits all of it. Widen the time span, or leave out a filter.
+      </EmptyState>
+    )
+  return (
+    <EmptyState
+      icon="events"
+      title="No events yet"
+      action={
+        <Link to="/" className={buttonLook('primary')}>
+          Send the first one
+        </Link>
+      }
+    >
+      The overview shows a command that sends one.
+    </EmptyState>
+  )
+}
+
+/** Finds events. The whole query stands in the address; below it one page of rows, newest first. */
+export function Events() {
+  const search = route.useSearch()
+  const navigate = useNavigate()
+  const everyMs = useLiveInterval(3000)
+  const page = useQuery({
+    ...searchQuery(search, () => toEventQuery(search, Date.now(), rowsPerPage)),
+    // Older pages do not change by new events; a failed query is not asked again by itself.
+    refetchInterval: (query) =>
+      search.cursor === undefined && query.state.status !== 'error' ? everyMs : false,
+  })
+  const find = (next: EventSearch) => void navigate({ to: '/events', search: next })
+  return (
+    <>
+      <PageTitle name="Events" lead="Newest first, by when they were received.">
+        <CopyButton
+          text={toCurl(window.location.origin, search, Date.now(), rowsPerPage)}
+          what="this query as curl"
+          iconOnly={false}
+        />
+        {search.cursor === undefined && <PauseButton />}
+      </PageTitle>
+      <Filters key={JSON.stringify({ ...search, cursor: '' })} search={search} onSearch={find} />
+      <Panel flush>
+        {page.isError ? (
+          <Failure
+            facts={failureFacts(page.error)}
+            remedy={remedyOf(page.error)}
+            onRetry={() => void page.refetch()}
+          />
+        ) : page.isPending ? (
+          <Loading rows={10} label="Loading events" />
+        ) : page.data.data.length === 0 ? (
+          <Nothing search={search} onClear={() => find({})} />
+        ) : (
+          <div aria-busy={page.isPlaceholderData} className={page.isPlaceholderData ? 'opacity-60' : ''}>
+            <Table label="Events" rows={page.data.data} keyOf={(row) => row.event_id} columns={columns} />
+          </div>
+        )}
+      </Panel>
+      {page.data && !page.isError && page.data.data.length > 0 && <Paging page={page.data} search={search} />}
+    </>
+  )
+}

@@ -1,0 +1,185 @@
+import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
+import { lazy, Suspense, useEffect, useRef, useState } from 'react'
+import { Button, classNames, Icon, TimesContext } from '../design/design.ts'
+import { AccountMenu } from './account-menu.tsx'
+import { ConnectionBadge } from './connection.tsx'
+import { moveRow, useShortcuts } from './keyboard.ts'
+import { pages } from './pages.ts'
+import { usePause } from './pause.tsx'
+import { usePreferences } from './preferences.tsx'
+
+export { PageTitle } from './page-title.tsx'
+export { PauseButton, PauseProvider, useLiveInterval, usePause } from './pause.tsx'
+export { PreferencesProvider, usePreferences } from './preferences.tsx'
+
+const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }))
+const Help = lazy(async () => ({ default: (await import('./help.tsx')).Help }))
+
+/** The name of the product, with its mark. */
+export function Mark() {
+  return (
+    <span className="inline-flex items-center gap-2 text-lg font-semibold tracking-tight">
+      <svg aria-hidden="true" viewBox="0 0 32 32" width="22" height="22">
+        <rect width="32" height="32" rx="7" className="fill-accent" />
+        <path
+          d="M5 17h6l3-9 5 16 3-7h5"
+          fill="none"
+          className="stroke-on-accent"
+          strokeWidth="2.5"
+          strokeLinecap="round"
+          strokeLinejoin="round"
+        />
+      </svg>
+      Pulse
+    </span>
+  )
+}
+
+/** The pages; at the side on wide screens, at the bottom on phones. */
+function Navigation({ place }: { place: 'side' | 'bottom' }) {
+  const side = place === 'side'
+  return (
+    <nav
+      aria-label="Pages"
+      className={
+        side ? 'mt-6' : 'fixed inset-x-0 bottom-0 z-20 border-t border-hairline bg-surface md:hidden'
+      }
+    >
+      <ul className={side ? 'flex flex-col gap-0.5' : 'grid grid-cols-3'}>
+        {pages.map((page) => (
+          <li key={page.to}>
+            <Link
+              to={page.to}
+              activeOptions={{ exact: page.to === '/', includeSearch: false }}
+              activeProps={{
+                'aria-current': 'page',
+                className: side ? 'bg-accent-soft text-accent' : 'text-accent',
+              }}
+              inactiveProps={{ className: 'text-muted hover:text-ink' }}
+              className={classNames(
+                'flex items-center font-medium',
+                side
+                  ? 'min-h-9 gap-2.5 rounded-md px-2.5 hover:bg-hover'
+                  : 'min-h-14 flex-col justify-center gap-0.5 text-xs',
+              )}
+            >
+              <Icon name={page.icon} size={side ? 16 : 20} />
+              {page.name}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  )
+}
+
+function Tools({ onPalette, onHelp }: { onPalette: () => void; onHelp: () => void }) {
+  return (
+    <div className="flex items-center gap-1">
+      <Button look="quiet" icon="search" iconOnly onClick={onPalette} title="Go to (Ctrl K)">
+        Go to
+      </Button>
+      <AccountMenu onHelp={onHelp} />
+    </div>
+  )
+}
+
+/** Moves the focus to the new page, so that a screen reader reads it and Tab starts there. */
+function useFocusOnNavigation() {
+  const main = useRef<HTMLElement>(null)
+  const path = useRouterState({ select: (state) => state.location.pathname })
+  const seen = useRef(path)
+  useEffect(() => {
+    if (seen.current === path) return
+    seen.current = path
+    main.current?.focus({ preventScroll: true })
+  }, [path])
+  return main
+}
+
+function useKeys(open: (what: 'palette' | 'help') => void) {
+  const navigate = useNavigate()
+  const [preferences] = usePreferences()
+  const { toggle } = usePause()
+  const search = async () => {
+    await navigate({ to: '/events', search: (held) => held })
+    requestAnimationFrame(() => document.querySelector<HTMLElement>('[data-search]')?.focus())
+  }
+  const goTo = Object.fromEntries(
+    pages.map((page) => [`g ${page.key}`, () => void navigate({ to: page.to })]),
+  )
+  const keys = {
+    ...goTo,
+    '/': () => void search(),
+    '?': () => open('help'),
+    ' ': toggle,
+    j: () => moveRow(1),
+    k: () => moveRow(-1),
+  }
+  useShortcuts(keys, preferences.shortcuts)
+  const opening = useRef(open)
+  opening.current = open
+  useEffect(() => {
+    const press = (pressed: KeyboardEvent) => {
+      if (!(pressed.ctrlKey || pressed.metaKey) || pressed.key.toLowerCase() !== 'k') return
+      pressed.preventDefault()
+      opening.current('palette')
+    }
+    window.addEventListener('keydown', press)
+    return () => window.removeEventListener('keydown', press)
+  }, [])
+}
+
+/** What stands around every page of somebody who is signed in. */
+export function Shell() {
+  const [opened, setOpened] = useState<'palette' | 'help' | null>(null)
+  const [preferences] = usePreferences()
+  const main = useFocusOnNavigation()
+  useKeys(setOpened)
+  const close = () => setOpened(null)
+  const tools = <Tools onPalette={() => setOpened('palette')} onHelp={() => setOpened('help')} />
+  return (
+    <TimesContext value={preferences.times}>
+      <a
+        href="#main"
+        className="sr-only rounded-md bg-accent px-4 py-2 text-on-accent focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50"
+      >
+        Skip to the content
+      </a>
+      <div className="md:grid md:min-h-dvh md:grid-cols-[12.5rem_minmax(0,1fr)]">
+        <div className="sticky top-0 hidden h-dvh flex-col border-r border-hairline px-3 py-4 md:flex">
+          <Link to="/" className="rounded-md px-2.5">
+            <Mark />
+          </Link>
+          <Navigation place="side" />
+          <div className="mt-auto flex items-center justify-between gap-1 pl-2.5">
+            <ConnectionBadge />
+            {tools}
+          </div>
+        </div>
+        <header className="sticky top-0 z-20 flex min-h-13 items-center justify-between gap-3 border-b border-hairline bg-canvas px-4 md:hidden">
+          <Link to="/">
+            <Mark />
+          </Link>
+          <div className="flex items-center gap-2">
+            <ConnectionBadge />
+            {tools}
+          </div>
+        </header>
+        <main
+          id="main"
+          ref={main}
+          tabIndex={-1}
+          className="mx-auto w-full max-w-[88rem] min-w-0 px-4 pt-5 pb-24 outline-none md:px-7 md:py-7"
+        >
+          <Outlet />
+        </main>
+      </div>
+      <Navigation place="bottom" />
+      <Suspense>
+        {opened === 'palette' && <Palette onClose={close} />}
+        {opened === 'help' && <Help onClose={close} />}
+      </Suspense>
+    </TimesContext>
+  )
+}

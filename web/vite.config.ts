@@ -1,0 +1,19 @@
+import tailwind from '@tailwindcss/vite'
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vite'
+
+// `light-dark()` and `:has()` are used as they are: these are the first versions that know both.
+const browsers = ['chrome123', 'edge123', 'firefox125', 'safari17.5']
+
+export default defineConfig({
+  base: '/ui/',
+  plugins: [react(), tailwind()],
+  build: {
+    target: browsers,
+    cssTarget: browsers,
+    // Assets are never inlined as data: addresses, so the page's content policy can stay at 'self'.
+    assetsInlineLimit: 0,
+  },
+  // `npx vite` in this folder serves the pages; everything else goes to a server started with `npm start`.
+  server: { proxy: { '^/(?!ui/)': 'http://127.0.0.1:8000' } },
+})
