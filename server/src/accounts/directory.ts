@@ -1,0 +1,198 @@
+import type { Caller } from '../http/access.ts'
+import type { AccountStore, CredentialRows } from './account-store.ts'
+import { parseRate, type Rate } from './rate-limiter.ts'
+import type { AccountsReport } from './report.ts'
+import { grantedScopes, scopesOfRole } from './scopes.ts'
+
+/** Between two looks at the database. A revocation on another server takes effect within this and one query. */
+export const refreshMs = 1_000
+/** A key that is not known may have been made by another server just now: at most so often that makes us look. */
+const missRefreshMs = 200
+const usageWriteMs = 10_000
+const cleanMs = 600_000
+
+interface KnownKey {
+  readonly caller: Caller
+  /** Since the last time that use was written down. */
+  used: boolean
+}
+
+interface KnownSession {
+  readonly caller: Caller
+  readonly expiresMs: number
+}
+
+interface DirectoryNeeds {
+  readonly store: AccountStore
+  readonly report: AccountsReport
+  /** Unix time in milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * A copy of all live credentials in memory. Whoever asks is known by one lookup, and intake goes on while the database
+ * is away; then what was last known stays valid. Opened by `openDirectory`; disposing writes the last use of keys.
+ */
+export class Directory implements AsyncDisposable {
+  readonly #needs: DirectoryNeeds
+  #keys = new Map<string, KnownKey>()
+  #sessions = new Map<string, KnownSession>()
+  #live = new Set<string>()
+  #rates = new Map<string, Rate>()
+  #revokedTokens = new Set<string>()
+  #revision = ''
+  #refreshing: Promise<void> | undefined
+  #refreshedMs = 0
+  #usageWrittenMs = performance.now()
+  #cleanedMs = Number.NEGATIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+  #ticking: Promise<void> | undefined
+
+  constructor(needs: DirectoryNeeds) {
+    this.#needs = needs
+  }
+
+  /** Reads everything once and begins to look regularly. Rejects if the first reading fails. */
+  async open(): Promise<void> {
+    this.#apply(await this.#needs.store.credentials())
+    this.#plan()
+  }
+
+  /** The live key with this digest. */
+  key(digest: string): Caller | undefined {
+    const known = this.#keys.get(digest)
+    if (known === undefined) return undefined
+    known.used = true
+    return known.caller
+  }
+
+  /** The live session with this digest. */
+  session(digest: string): Caller | undefined {
+    const known = this.#sessions.get(digest)
+    return known !== undefined && known.expiresMs > this.#needs.now() ? known.caller : undefined
+  }
+
+  isTokenRevoked(id: string): boolean {
+    return this.#revokedTokens.has(id)
+  }
+
+  /** True while the credential behind a caller may still be used: for tickets and, later, for open sockets. */
+  isLive({ kind, id }: Caller): boolean {
+    if (kind === 'open') return true
+    return kind === 'token' ? !this.#revokedTokens.has(id) : this.#live.has(id)
+  }
+
+  /** The key's own limit. */
+  rateOf(id: string): Rate | undefined {
+    return this.#rates.get(id)
+  }
+
+  /** Forgets a credential at once, before the database is asked again. */
+  forget(id: string): void {
+    for (const [digest, { caller }] of this.#keys) if (caller.id === id) this.#keys.delete(digest)
+    for (const [digest, { caller }] of this.#sessions) if (caller.id === id) this.#sessions.delete(digest)
+    this.#live.delete(id)
+  }
+
+  revokeToken(id: string): void {
+    this.#revokedTokens.add(id)
+  }
+
+  /** Looks at the database now; never rejects. A refresh under way may be older than the caller's change, so it is awaited and repeated. */
+  async refresh(): Promise<void> {
+    await this.#refreshing
+    await this.#refreshOnce()
+  }
+
+  /** Looks at the database because a credential is not known, but not more often than a flood of wrong ones may cost. */
+  async refreshForMiss(): Promise<void> {
+    if (performance.now() - this.#refreshedMs >= missRefreshMs || this.#refreshing) await this.#refreshOnce()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    await this.#ticking
+    await this.#refreshing
+    await this.#writeUsage()
+  }
+
+  #refreshOnce(): Promise<void> {
+    this.#refreshing ??= this.#read().finally(() => {
+      this.#refreshedMs = performance.now()
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  async #read(): Promise<void> {
+    const { store, report } = this.#needs
+    try {
+      if ((await store.revision()) !== this.#revision) this.#apply(await store.credentials())
+      report.refreshed()
+    } catch (error) {
+      report.refreshFailed(error)
+    }
+  }
+
+  #apply(rows: CredentialRows): void {
+    const used = new Set([...this.#keys.values()].filter((key) => key.used).map((key) => key.caller.id))
+    this.#keys = new Map()
+    this.#rates = new Map()
+    for (const { id, name, digest, scopes, rate_limit } of rows.keys) {
+      this.#keys.set(digest, {
+        caller: { kind: 'key', id, name, scopes: grantedScopes(scopes) },
+        used: used.has(id),
+      })
+      const rate = rate_limit === null ? undefined : parseRate(rate_limit)
+      if (rate) this.#rates.set(id, rate)
+    }
+    this.#sessions = new Map(
+      rows.sessions.map(({ id, digest, role, expires_at }) => {
+        const caller: Caller = { kind: 'session', id, name: role, role, scopes: scopesOfRole[role] }
+        return [digest, { caller, expiresMs: expires_at.getTime() }]
+      }),
+    )
+    this.#live = new Set([...rows.keys, ...rows.sessions].map(({ id }) => id))
+    this.#revokedTokens = new Set(rows.revokedTokens.map(({ id }) => id))
+    this.#revision = rows.revision
+  }
+
+  #plan(): void {
+    this.#timer = setTimeout(() => {
+      this.#ticking = this.#tick()
+    }, refreshMs)
+    this.#timer.unref()
+  }
+
+  async #tick(): Promise<void> {
+    await this.#refreshOnce()
+    const nowMs = performance.now()
+    if (nowMs - this.#usageWrittenMs > usageWriteMs) await this.#writeUsage()
+    if (nowMs - this.#cleanedMs > cleanMs) {
+      this.#cleanedMs = nowMs
+      await this.#needs.store.clean().catch((error: unknown) => this.#needs.report.refreshFailed(error))
+    }
+    if (this.#timer !== undefined) this.#plan()
+  }
+
+  async #writeUsage(): Promise<void> {
+    this.#usageWrittenMs = performance.now()
+    const used = [...this.#keys.values()].filter((key) => key.used)
+    if (used.length === 0) return
+    for (const key of used) key.used = false
+    try {
+      await this.#needs.store.writeLastUse(used.map((key) => key.caller.id))
+    } catch (error) {
+      for (const key of used) key.used = true
+      this.#needs.report.usageNotWritten(error)
+    }
+  }
+}
+
+/** Opens the copy. Rejects with ProblemError `unavailable` if the database does not answer. */
+export async function openDirectory(needs: DirectoryNeeds): Promise<Directory> {
+  const directory = new Directory(needs)
+  await directory.open()
+  return directory
+}

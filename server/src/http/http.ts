@@ -1,0 +1,241 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import cors from '@fastify/cors'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type RouteOptions } from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import { type Access, createGuard, type Gatekeeper } from './access.ts'
+import { acceptJson, createDecompression } from './bodies.ts'
+import { answerClientError, createHttpServer, httpLimits, type TlsFiles } from './http-server.ts'
+import { documentApi } from './openapi.ts'
+import { answerError } from './problem-answer.ts'
+import { ProblemError } from './problem-error.ts'
+import { problemPages } from './problem-pages.ts'
+import { publicRoutes } from './public-routes.ts'
+import { createHttpReport, type HttpReport } from './report.ts'
+import { type RouteEntry, RouteTable } from './route-table.ts'
+import { securityHeaders } from './security-headers.ts'
+
+/** The HTTP server of Pulse; routes are registered on it before `listen`. Closing finishes what was begun. */
+export type Http = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+export interface HttpSettings {
+  /** Addresses or CIDR ranges whose `X-Forwarded-…` headers are believed. None: nobody's. */
+  readonly trustedProxies: readonly string[]
+  /** Exact origins that browsers may call from, without cookies. */
+  readonly corsOrigins: readonly string[]
+  readonly tls?: TlsFiles | undefined
+  /** Where people reach the server, if a proxy stands before it. */
+  readonly publicUrl?: string | undefined
+  readonly bodyBytesMax: number
+}
+
+export interface HttpNeeds {
+  readonly settings: HttpSettings
+  readonly gatekeeper: Gatekeeper
+  readonly log: Logger
+  readonly metrics: Registry
+  /** Version of the product, for the API's description. */
+  readonly version: string
+  /** How long closing waits for answers under way before it cuts connections. Default 10 s. */
+  readonly drainMsMax?: number
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Every route with its access, complete once the server is ready. */
+    routeEntries(): readonly RouteEntry[]
+    /** Access of routes in this scope that do not say their own: for plugins that register routes themselves. */
+    accessDefault: Access | undefined
+  }
+}
+
+/**
+ * Makes the server: guarded routes, problems, limits, security headers, CORS, TLS, the API's description and the
+ * problem pages. Throws if a TLS file cannot be read. A route without `config.access`, or a public one that
+ * `publicRoutes` does not list, throws where it is registered.
+ */
+export async function createHttp(needs: HttpNeeds): Promise<Http> {
+  const { settings } = needs
+  const report = createHttpReport(needs)
+  const routes = new RouteTable()
+  const nextId = createRequestIds()
+  const servers = new Set<Server>()
+  const headers = securityHeaders(
+    settings.tls !== undefined || settings.publicUrl?.startsWith('https:') === true,
+  )
+  const http: Http = fastify({
+    serverFactory: (handler) => {
+      const server = createHttpServer({ handler, tls: settings.tls, report })
+      servers.add(server)
+      return server
+    },
+    genReqId: nextId,
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, { requestId: nextId(), report }),
+    frameworkErrors: (error, request, reply) => {
+      reply.headers(headers).header('x-request-id', request.id)
+      answerError(error, request, reply, report)
+    },
+    trustProxy: settings.trustedProxies.length > 0 ? [...settings.trustedProxies] : false,
+    bodyLimit: settings.bodyBytesMax,
+    routerOptions: { maxParamLength: httpLimits.paramCharsMax },
+    // While closing, requests that still arrive on open connections are served, not dropped; see `closeGently`.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+  }).withTypeProvider<ZodTypeProvider>()
+  http.setValidatorCompiler(validatorCompiler)
+  http.setSerializerCompiler(serializerCompiler)
+  http.decorate('routeEntries', () => routes.entries)
+  http.decorate('accessDefault', undefined)
+  http.decorateRequest('caller', undefined)
+  http.addHook('onRoute', function onRoute(route) {
+    guardRoute(route, {
+      inherited: this.accessDefault,
+      headers,
+      routes,
+      report,
+      gatekeeper: needs.gatekeeper,
+    })
+  })
+  http.addHook('preParsing', createDecompression(settings.bodyBytesMax))
+  acceptJson(http as unknown as FastifyInstance)
+  http.setErrorHandler((error, request, reply) => answerError(error, request, reply, report))
+  answerNotFound(http, { headers, routes, gatekeeper: needs.gatekeeper })
+  closeGently(http, servers, needs.drainMsMax ?? 10_000)
+  await allowOrigins(http, settings.corsOrigins)
+  await documentApi(http, needs.version)
+  problemPages(http)
+  return http
+}
+
+interface GuardRouteNeeds {
+  readonly inherited: Access | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly routes: RouteTable
+  readonly report: HttpReport
+  readonly gatekeeper: Gatekeeper
+}
+
+/**
+ * Adds to a route what all have. Hooks of the route itself, rather than of the server, know at registration what the
+ * route asks for, so that a request looks nothing up.
+ */
+function guardRoute(
+  route: RouteOptions,
+  { inherited, headers, routes, report, gatekeeper }: GuardRouteNeeds,
+): void {
+  const methods = [route.method].flat()
+  const access = route.config?.access ?? inherited
+  if (access === undefined)
+    throw new Error(`${methods.join(',')} ${route.url} does not say who may use it (config.access)`)
+  const limited = access !== 'public' || methods.some((method) => isLimited(method, route.url))
+  const guard = createGuard({ access, limited, gatekeeper })
+  const answered = report.route(methods.join(','), route.url)
+  for (const method of methods) routes.add({ method, url: route.url, access })
+  route.onRequest = [
+    (request, reply, done) => {
+      reply.headers(headers).header('x-request-id', request.id)
+      done()
+    },
+    guard,
+    ...[route.onRequest ?? []].flat(),
+  ]
+  route.onResponse = [
+    (_request, reply, done) => {
+      answered(reply.statusCode)
+      done()
+    },
+    ...[route.onResponse ?? []].flat(),
+  ]
+}
+
+/** Whether a public route counts against its address's budget. Throws for one that the list does not name. */
+function isLimited(method: string, url: string): boolean {
+  const listed = publicRoutes.find(({ route }) => route === `${method === 'HEAD' ? 'GET' : method} ${url}`)
+  if (listed === undefined) throw new Error(`${method} ${url} is public but not in the list of public routes`)
+  return listed.limited
+}
+
+interface NotFoundNeeds {
+  readonly headers: Readonly<Record<string, string>>
+  readonly routes: RouteTable
+  readonly gatekeeper: Gatekeeper
+}
+
+function answerNotFound(http: Http, { headers, routes, gatekeeper }: NotFoundNeeds): void {
+  http.setNotFoundHandler((request, reply) => {
+    reply.headers(headers).header('x-request-id', request.id)
+    // A scanner walks through thousands of addresses; it is a stranger until a route has asked who it is.
+    gatekeeper.limit(request, reply, undefined)
+    const path = request.url.split('?', 1)[0] ?? ''
+    const methods = routes.methodsAt(path)
+    if (methods.length === 0)
+      throw new ProblemError('not_found', `There is nothing at ${path.slice(0, 200)}.`)
+    const allow = methods.join(', ')
+    throw new ProblemError('method_not_allowed', `Use ${allow}.`, { headers: { allow } })
+  })
+}
+
+async function allowOrigins(http: Http, origins: readonly string[]): Promise<void> {
+  if (origins.length === 0) return
+  // The plugin works on the whole server rather than in a scope; its one route, the preflight, is public.
+  http.accessDefault = 'public'
+  await http.register(cors, {
+    origin: [...origins],
+    credentials: false,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: [
+      'x-request-id',
+      'retry-after',
+      'ratelimit',
+      'ratelimit-policy',
+      'idempotency-replayed',
+      'location',
+    ],
+    maxAge: 600,
+  })
+  http.accessDefault = undefined
+}
+
+/**
+ * Closing stops accepting, lets every answer under way finish and cuts what is left after `drainMsMax`. Connections that
+ * fall idle meanwhile are closed as they do: without this each would hold the close open until its keep-alive ends.
+ */
+function closeGently(http: Http, servers: ReadonlySet<Server>, drainMsMax: number): void {
+  http.addHook('preClose', (done) => {
+    const startedMs = performance.now()
+    const sweep = setInterval(() => {
+      const late = performance.now() - startedMs > drainMsMax
+      for (const server of servers) {
+        if (late) server.closeAllConnections()
+        else server.closeIdleConnections()
+      }
+    }, 50)
+    const open = new Set([...servers].filter((server) => server.listening))
+    if (open.size === 0) clearInterval(sweep)
+    for (const server of open) {
+      server.once('close', () => {
+        open.delete(server)
+        if (open.size === 0) clearInterval(sweep)
+      })
+    }
+    done()
+  })
+}
+
+/** Request ids are unique over restarts and processes by their random beginning, and cheap by their counter. */
+function createRequestIds(): () => string {
+  const prefix = randomBytes(6).toString('base64url')
+  let count = 0
+  return () => {
+    count += 1
+    return `${prefix}-${count.toString(36)}`
+  }
+}
