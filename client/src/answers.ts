@@ -110,19 +110,28 @@ export interface Percentiles {
   readonly p99: number | null
 }
 
-/** What the server measures of itself now. Counters start at zero with the process. */
+/** What the server measures of itself now. Counters start at zero with the process; null: not measured yet. */
 export interface Summary {
-  /** Events that are kept but not yet processed. */
-  readonly queue_length: number
+  /** Events of the whole installation that are kept but not yet processed. */
+  readonly queue_length: number | null
   /** Events that are parked for another attempt. */
-  readonly pending_messages: number
+  readonly pending_messages: number | null
   readonly timestamp: string
   readonly received: number
   readonly processed: number
+  /** Events that became dead letters. */
   readonly failed: number
   readonly duplicates: number
   readonly rejected: number
-  readonly backlog: { readonly events: number; readonly seconds: number }
+  readonly dropped: number
+  /** Attempts that failed and are made again. */
+  readonly retried: number
+  readonly backlog: {
+    readonly events: number | null
+    /** How long the oldest waiting event has waited. */
+    readonly seconds: number | null
+    readonly measured_at: string | null
+  }
   readonly rates: { readonly received_per_second: number; readonly processed_per_second: number }
   readonly ack_ms: Percentiles
   readonly processing_ms: Percentiles
@@ -130,7 +139,8 @@ export interface Summary {
   readonly started_at: string
   readonly event_loop_p99_ms: number
   readonly memory_bytes: number
-  readonly disk: { readonly used_ratio: number; readonly free_bytes: number }
+  /** The disk of the data folder. */
+  readonly disk: { readonly used_ratio: number; readonly free_bytes: number } | null
 }
 
 type Measured = readonly (number | null)[]
@@ -162,7 +172,8 @@ export interface Health {
   readonly status: 'healthy' | 'degraded' | 'unhealthy'
   readonly timestamp: string
   readonly version: string
-  readonly database: string
+  /** True while the database answers. */
+  readonly database: boolean
   readonly services: Readonly<Record<string, 'up' | 'down'>>
 }
 

@@ -1,0 +1,91 @@
+import type { Scope } from '@pulse/client'
+import { Command, InvalidArgumentError } from 'commander'
+import { type Cli, connect } from '../cli.ts'
+import { confirm } from '../confirm.ts'
+import { group } from '../group.ts'
+import { list } from '../option-values.ts'
+import { shortTime, table } from '../terminal.ts'
+
+const scopes: readonly Scope[] = [
+  'events:write',
+  'events:read',
+  'filters:write',
+  'stream:read',
+  'read:stats',
+  'feed',
+  'names',
+  'admin',
+]
+
+/** `pulse keys`: the API keys of a server. */
+export function keys(cli: Cli): Command {
+  return group('keys', 'list, create and revoke API keys', [keysList(cli), keysCreate(cli), keysRevoke(cli)])
+}
+
+function keysList(cli: Cli): Command {
+  return new Command('list')
+    .description('list API keys')
+    .addHelpText('before', 'Examples:\n  pulse keys list\n  pulse keys list --json\n')
+    .action(async (_options: unknown, command: Command) => {
+      const { client, terminal, signal } = await connect(cli, command)
+      const page = await client.keys.list({ signal })
+      if (terminal.json) return terminal.document('pulse.keys.list.v1', { ...page })
+      const rows = page.data.map((key) => [
+        key.id,
+        key.name,
+        key.scopes.join(','),
+        key.rate_limit ?? '–',
+        key.last_used_at === null ? 'never' : shortTime(key.last_used_at),
+        key.revoked_at === null ? 'active' : 'revoked',
+      ])
+      for (const line of table(['ID', 'NAME', 'SCOPES', 'LIMIT', 'LAST USED', 'STATE'], rows))
+        terminal.print(line)
+    })
+}
+
+const createExamples = `Examples:
+  pulse keys create shop --scopes events:write
+  pulse keys create reports --scopes events:read,read:stats --rate-limit 100/1m
+  pulse keys create shop --scopes events:write > shop.key
+`
+
+function keysCreate(cli: Cli): Command {
+  return new Command('create')
+    .description('create an API key and print its secret, once')
+    .argument('<name>', 'what the key is for')
+    .requiredOption('--scopes <list>', `what it may do: ${scopes.join(', ')}`, readScopes)
+    .option('--rate-limit <limit>', 'requests per time, for example 100/1m')
+    .addHelpText('before', createExamples)
+    .action(async (name: string, options: { scopes: Scope[]; rateLimit?: string }, command: Command) => {
+      const { client, terminal, signal } = await connect(cli, command)
+      const limit = options.rateLimit === undefined ? {} : { rate_limit: options.rateLimit }
+      const key = await client.keys.create({ name, scopes: options.scopes, ...limit }, { signal })
+      if (terminal.json) return terminal.document('pulse.keys.create.v1', { data: key })
+      terminal.note(`Created key ${key.id} (${key.scopes.join(', ')}). It is shown this once:`)
+      terminal.print(key.key)
+    })
+}
+
+function readScopes(text: string): Scope[] {
+  return list(text).map((name) => {
+    const scope = scopes.find((one) => one === name)
+    if (scope === undefined)
+      throw new InvalidArgumentError(`'${name}' is no scope. There are: ${scopes.join(', ')}.`)
+    return scope
+  })
+}
+
+function keysRevoke(cli: Cli): Command {
+  return new Command('revoke')
+    .description('revoke an API key at once')
+    .argument('<id>', 'the id of the key')
+    .option('--yes', 'do not ask')
+    .addHelpText('before', 'Examples:\n  pulse keys revoke 3f0c… --yes\n')
+    .action(async (id: string, options: { yes?: boolean }, command: Command) => {
+      const { client, terminal, signal } = await connect(cli, command)
+      await confirm(cli, `Revoke key ${id}? Whoever uses it is refused from now on.`, options.yes === true)
+      await client.keys.revoke(id, { signal })
+      if (terminal.json) return terminal.document('pulse.keys.revoke.v1', { data: { id, revoked: true } })
+      terminal.print(`Revoked ${id}.`)
+    })
+}

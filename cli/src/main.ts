@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { pulse } from './pulse.ts'
+
+await pulse(process, process.argv.slice(2))
