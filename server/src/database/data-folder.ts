@@ -91,7 +91,9 @@ async function makeFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode })
   } catch (error) {
-    throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, { cause: error })
+    throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, {
+      cause: error,
+    })
   }
 }
 

@@ -125,8 +125,9 @@ function createTeller(to: {
     if (status.kind === 'down' && before?.kind === 'down') to.report.stillAway(status.reason)
     else if (status.kind === 'down') to.report.lost(status.reason)
     else if (before) to.report.back({ downMs: status.sinceMs - before.sinceMs })
+    const isNews = before?.kind !== status.kind
     before = status
-    to.news.emit('status', status)
+    if (isNews) to.news.emit('status', status)
   }
 }
 

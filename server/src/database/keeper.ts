@@ -21,7 +21,7 @@ interface KeeperNeeds {
 }
 
 /** A database that hangs is as good as gone; 10 s is more than any pause of one that works. */
-const keeperLimits = { pingMs: 2_000, answerMsMax: 10_000, retryMsMin: 20, retryMsMax: 1_000 } as const
+const keeperLimits = { pingMs: 2_000, answerMsMax: 10_000, retryMsMin: 20, retryMsMax: 250 } as const
 
 /** Connects, or throws what is in the way. Later losses are repaired for as long as it is open. */
 export async function openKeeper(needs: KeeperNeeds): Promise<Keeper> {
