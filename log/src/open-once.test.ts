@@ -27,10 +27,11 @@ class HandDrivenLog implements EventLog {
 
   bounds = () => Promise.resolve({ topic: 't', epoch: 1, partitions: [] })
   declare = () => Promise.resolve()
-  trim = () =>
-    (Promise.resolve(new Map<number, number>())[Symbol.asyncDispose] = async () => {
-      this.disposed += 1
-    })
+  trim = () => Promise.resolve(new Map<number, number>())
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.disposed += 1
+  }
 }
 
 const from = { topic: 't', offsets: new Map([[0, 0]]) }
