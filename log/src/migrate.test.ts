@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { openServices, type Services } from '@pulse/dev/services/services.ts'
+import { openServices, type Services } from '@pulse/dev/services'
 import { Client } from 'pg'
 import { MigrationError, type MigrationErrorCode, migrate } from './migrate.ts'
 
