@@ -28,8 +28,10 @@ export function transformWithBody(transform: Transform, document: RouteDocument)
   const { schema: transformed, url } = transform({ ...document, schema })
   const one = ({ schema: wanted, examples }: BodyType) => {
     const json = transform({ ...document, schema: { body: wanted } }).schema.body as object
-    // The generator of the document moves this member beside the schema, where OpenAPI has named examples.
-    return { schema: examples ? { ...json, 'x-examples': examples } : json }
+    if (examples === undefined) return { schema: json }
+    // The generator of the document moves this member beside the schema, where OpenAPI has named examples. It would
+    // drop whatever stands beside a reference.
+    return { schema: { ...('$ref' in json ? { allOf: [json] } : json), 'x-examples': examples } }
   }
   const content = Object.fromEntries(Object.entries(body.content).map(([type, known]) => [type, one(known)]))
   return { schema: { ...transformed, body: { content } }, url }

@@ -34,7 +34,7 @@ const secretMember = new RegExp(`"(${spellings})":"(?:[^"\\\\]|\\\\.)*"`, 'gi')
 
 /** Bearer and JSON web tokens, our own keys, passwords in URLs and credentials in queries. */
 const secretText =
-  /\bbearer\s+[^\s"\\]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|\bpk_[\w-]{16,}|(?<=:\/\/[^/\s:@"]*:)[^@/\s"]+(?=@)|(?<=[?&#](?:ticket|token|key)=)[^&\s"\\]+/gi
+  /\bbearer\s+[^\s"\\]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|\bpulse_[0-9A-Za-z]{43}\b|(?<=pulse_session=)[0-9A-Za-z]+|(?<=:\/\/[^/\s:@"]*:)[^@/\s"]+(?=@)|(?<=[?&#](?:ticket|token|key)=)[^&\s"\\]+/gi
 
 /** A finished line without the credentials that stand inside its texts, whoever put them there. */
 export const cleanLine = (line: string): string =>

@@ -26,7 +26,7 @@ const openLog = (level: LogLevel = 'info', isTTY = false) => {
   return { to, log: createLogger({ level, to }) }
 }
 
-const aKey = `pk_${'x'.repeat(32)}`
+const aKey = `pulse_${'x'.repeat(43)}`
 
 test('EF-16 a line is one JSON object with timestamp, level, module, message and the ids of its event', () => {
   const { to, log } = openLog()

@@ -1,0 +1,112 @@
+import type { EventLog } from '@pulse/log'
+import { daysBefore, dropDay, ensureDays } from '@pulse/log/postgres/day-partitions'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+
+export interface RetentionNeeds {
+  readonly pool: pg.Pool
+  readonly log: EventLog
+  readonly topics: readonly string[]
+  readonly settings: {
+    readonly logHours: number
+    readonly rowDays: number
+    readonly deadLetterDays: number
+    readonly idWindowHours: number
+  }
+  readonly logger: Logger
+  /** Unix time in milliseconds; default the clock. */
+  readonly now?: () => number
+}
+
+/** Forgets what is old and makes room for the days to come. */
+export interface Retention extends AsyncDisposable {
+  /** One round now: what was forgotten, in rows, days and offsets. */
+  run(): Promise<RetentionResult>
+}
+
+export interface RetentionResult {
+  readonly daysDropped: readonly string[]
+  readonly deadLettersDeleted: number
+  readonly offsetsTrimmed: number
+}
+
+/**
+ * Makes the day partitions of rows, at once, and runs one round of retention every hour. Several servers may do so
+ * at once. The log is never trimmed beyond the lowest stored offset of any group. Rejects with PostgreSQL's error.
+ */
+export async function openRetention(needs: RetentionNeeds): Promise<Retention> {
+  await withClient(needs.pool, (client) => ensureDays(client, 'events'))
+  let running: Promise<unknown> | undefined
+  const timer = setInterval(() => {
+    running = runOnce(needs).catch((error: unknown) =>
+      needs.logger.error({ err: error }, 'retention failed; the next round tries again'),
+    )
+  }, hourMs)
+  timer.unref()
+  return {
+    run: () => runOnce(needs),
+    [Symbol.asyncDispose]: async () => {
+      clearInterval(timer)
+      await running
+    },
+  }
+}
+
+async function runOnce(needs: RetentionNeeds): Promise<RetentionResult> {
+  const { settings, logger } = needs
+  const now = (needs.now ?? Date.now)()
+  const result = await withClient(needs.pool, async (client) => {
+    await ensureDays(client, 'events')
+    const daysDropped = await dropOldDays(client, now - settings.rowDays * dayMs)
+    const letters = await client.query('delete from dead_letters where failed_at < to_timestamp($1)', [
+      (now - settings.deadLetterDays * dayMs) / 1000,
+    ])
+    await client.query('delete from idempotency_keys where created_at < to_timestamp($1)', [
+      (now - settings.idWindowHours * hourMs) / 1000,
+    ])
+    return { daysDropped, deadLettersDeleted: letters.rowCount ?? 0 }
+  })
+  let offsetsTrimmed = 0
+  for (const topic of needs.topics)
+    offsetsTrimmed += await trimTopic(needs, topic, (now - settings.logHours * hourMs) * 1000)
+  logger.info({ ...result, offsetsTrimmed }, 'retention has run')
+  return { ...result, offsetsTrimmed }
+}
+
+async function dropOldDays(client: pg.ClientBase, before: number): Promise<string[]> {
+  const days = await daysBefore(client, 'events', before)
+  for (const day of days) await dropDay(client, 'events', day)
+  return days
+}
+
+async function trimTopic(needs: RetentionNeeds, topic: string, since: number): Promise<number> {
+  const { partitions } = await needs.log.bounds(topic, since)
+  const { rows } = await needs.pool.query<{ partition: number; lowest: string }>(
+    'select partition, min(next_offset) as lowest from log_group_partitions where topic = $1 group by partition',
+    [topic],
+  )
+  const lowest = new Map(rows.map((row) => [row.partition, Number(row.lowest)]))
+  const below = new Map<number, number>()
+  for (const { partition, start, since: old } of partitions) {
+    const upTo = Math.min(old, lowest.get(partition) ?? old)
+    if (upTo > start) below.set(partition, upTo)
+  }
+  if (below.size === 0) return 0
+  await needs.log.trim(topic, below)
+  return partitions.reduce(
+    (sum, { partition, start }) => sum + Math.max(0, (below.get(partition) ?? start) - start),
+    0,
+  )
+}
+
+async function withClient<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  try {
+    return await work(client)
+  } finally {
+    client.release()
+  }
+}
