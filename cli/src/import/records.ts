@@ -120,7 +120,7 @@ async function* readRecords(
   let pieceBytes = 0
 
   function take(bytes: Buffer, problem?: string): FileRecord | undefined {
-    const startLine = line + countNewlines(bytes, leadingBlank(bytes))
+    const startLine = line + countNewlines(bytes, leadingBlank(bytes, parse === parseElement && record === 0))
     offset += bytes.length
     line += countNewlines(bytes, bytes.length)
     const decoded = decode(utf8, bytes)
@@ -163,9 +163,10 @@ function decode(utf8: InstanceType<typeof TextDecoder>, bytes: Buffer): string |
   }
 }
 
-function leadingBlank(bytes: Buffer): number {
+/** Index of the first byte of a record that is no blank; `opening`: nor the bracket of its array. */
+function leadingBlank(bytes: Buffer, opening: boolean): number {
   let at = 0
-  while (at < bytes.length && (bytes[at] ?? 0) <= 0x20) at++
+  while (at < bytes.length && ((bytes[at] ?? 0) <= 0x20 || (opening && bytes[at] === 0x5b))) at++
   return at
 }
 

@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+
+export interface Ran {
+  readonly exitCode: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Surroundings {
+  /** Environment beside PATH; nothing of the machine's own leaks in. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** What stands on standard input. */
+  readonly input?: string
+  /** Told of what is said on standard error. */
+  readonly onStderr?: (text: string, stop: (signal: NodeJS.Signals) => void) => void
+}
+
+/** Runs `pulse` as a process of its own, the way a user does, and gives what it said. */
+export async function runPulse(
+  words: readonly string[],
+  { env, cwd, input, onStderr }: Surroundings = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [main, ...words], { env: { PATH: process.env.PATH, ...env }, cwd })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+    onStderr?.(stderr, (signal) => child.kill(signal))
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(input ?? '')
+  const [exitCode] = await once(child, 'close')
+  return { exitCode, stdout, stderr }
+}
