@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { findPostgres, freshDatabase, type Postgres, startPostgres } from '@pulse/dev/services/postgres.ts'
+import { findPostgres, freshDatabase, type Postgres, startPostgres } from '@pulse/dev/services/postgres'
 import { openAccountsWorld } from './accounts-world.ts'
 
 let postgres: Postgres

@@ -95,7 +95,8 @@ export function createGuard({ access, limited, gatekeeper }: GuardNeeds): onRequ
     })
 }
 
-function settle(done: (error?: Error) => void, work: () => unknown): void {
+/** Runs a hook's work and calls `done` once: in the same tick, or when the promise that it returned is settled. */
+export function settle(done: (error?: Error) => void, work: () => unknown): void {
   let result: unknown
   try {
     result = work()

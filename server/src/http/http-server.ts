@@ -19,7 +19,11 @@ export const httpLimits = {
   urlBytesMax: 8 * 1024,
   paramCharsMax: 512,
   connectionsMax: 10_000,
+  // Polling, because certificates usually arrive by a rename or a changed link, which file events miss.
+  certificatePollMs: 5_000,
 } as const
+
+export type HttpLimits = { readonly [Name in keyof typeof httpLimits]: number }
 
 export interface TlsFiles {
   readonly certFile: string
@@ -29,23 +33,26 @@ export interface TlsFiles {
 interface ServerNeeds {
   readonly handler: (...arguments_: never[]) => void
   readonly tls: TlsFiles | undefined
+  readonly limits: HttpLimits
   readonly report: HttpReport
 }
 
 /** Makes the server that listens: plain, or TLS 1.2 and newer with a certificate that is read again when its file changes. */
-export function createHttpServer({ handler, tls, report }: ServerNeeds): Server {
+export function createHttpServer({ handler, tls, limits, report }: ServerNeeds): Server {
   const options: ServerOptions = {
-    headersTimeout: httpLimits.headersMsMax,
-    requestTimeout: httpLimits.requestMsMax,
-    connectionsCheckingInterval: httpLimits.slowRequestCheckMs,
-    keepAliveTimeout: httpLimits.keepAliveMs,
-    maxHeaderSize: httpLimits.headerBytesMax,
+    headersTimeout: limits.headersMsMax,
+    requestTimeout: limits.requestMsMax,
+    connectionsCheckingInterval: limits.slowRequestCheckMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    maxHeaderSize: limits.headerBytesMax,
     noDelay: true,
   }
   const listener = handler as unknown as Parameters<typeof createPlainServer>[1]
-  const server = tls ? secureServer({ options, listener, tls, report }) : createPlainServer(options, listener)
-  server.maxHeadersCount = httpLimits.headersMax
-  server.maxConnections = httpLimits.connectionsMax
+  const server = tls
+    ? secureServer({ options, listener, tls, report, pollMs: limits.certificatePollMs })
+    : createPlainServer(options, listener)
+  server.maxHeadersCount = limits.headersMax
+  server.maxConnections = limits.connectionsMax
   server.on('drop', () => report.connectionDropped())
   return server
 }
@@ -55,12 +62,10 @@ interface SecureNeeds {
   readonly listener: Parameters<typeof createPlainServer>[1]
   readonly tls: TlsFiles
   readonly report: HttpReport
+  readonly pollMs: number
 }
 
-// Polling, because certificates usually arrive by a rename or a changed link, which file events miss.
-const certificatePollMs = 5_000
-
-function secureServer({ options, listener, tls, report }: SecureNeeds): Server {
+function secureServer({ options, listener, tls, report, pollMs }: SecureNeeds): Server {
   const read = () => ({ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) })
   const server: TlsServer = createTlsServer({ ...options, ...read(), minVersion: 'TLSv1.2' }, listener)
   const reload = (): void => {
@@ -73,7 +78,7 @@ function secureServer({ options, listener, tls, report }: SecureNeeds): Server {
     }
   }
   for (const file of [tls.certFile, tls.keyFile]) {
-    watchFile(file, { interval: certificatePollMs, persistent: false }, reload)
+    watchFile(file, { interval: pollMs, persistent: false }, reload)
   }
   server.on('close', () => {
     for (const file of [tls.certFile, tls.keyFile]) unwatchFile(file, reload)

@@ -1,13 +1,25 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type RouteOptions } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteOptions,
+} from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import { type Access, createGuard, type Gatekeeper } from './access.ts'
+import { type Access, createGuard, type Gatekeeper, settle } from './access.ts'
 import { acceptJson, createDecompression } from './bodies.ts'
-import { answerClientError, createHttpServer, httpLimits, type TlsFiles } from './http-server.ts'
+import {
+  answerClientError,
+  createHttpServer,
+  type HttpLimits,
+  httpLimits,
+  type TlsFiles,
+} from './http-server.ts'
 import { documentApi } from './openapi.ts'
 import { answerError } from './problem-answer.ts'
 import { ProblemError } from './problem-error.ts'
@@ -46,6 +58,8 @@ export interface HttpNeeds {
   readonly version: string
   /** How long closing waits for answers under way before it cuts connections. Default 10 s. */
   readonly drainMsMax?: number
+  /** Limits other than `httpLimits`. */
+  readonly limits?: Partial<HttpLimits>
 }
 
 declare module 'fastify' {
@@ -64,6 +78,7 @@ declare module 'fastify' {
  */
 export async function createHttp(needs: HttpNeeds): Promise<Http> {
   const { settings } = needs
+  const limits = { ...httpLimits, ...needs.limits }
   const report = createHttpReport(needs)
   const routes = new RouteTable()
   const nextId = createRequestIds()
@@ -73,7 +88,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   )
   const http: Http = fastify({
     serverFactory: (handler) => {
-      const server = createHttpServer({ handler, tls: settings.tls, report })
+      const server = createHttpServer({ handler, tls: settings.tls, limits, report })
       servers.add(server)
       return server
     },
@@ -85,7 +100,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
     },
     trustProxy: settings.trustedProxies.length > 0 ? [...settings.trustedProxies] : false,
     bodyLimit: settings.bodyBytesMax,
-    routerOptions: { maxParamLength: httpLimits.paramCharsMax },
+    routerOptions: { maxParamLength: limits.paramCharsMax },
     // While closing, requests that still arrive on open connections are served, not dropped; see `closeGently`.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -170,17 +185,29 @@ interface NotFoundNeeds {
 }
 
 function answerNotFound(http: Http, { headers, routes, gatekeeper }: NotFoundNeeds): void {
-  http.setNotFoundHandler((request, reply) => {
+  const problem = (request: FastifyRequest, reply: FastifyReply): ProblemError => {
     reply.headers(headers).header('x-request-id', request.id)
     // A scanner walks through thousands of addresses; it is a stranger until a route has asked who it is.
     gatekeeper.limit(request, reply, undefined)
     const path = request.url.split('?', 1)[0] ?? ''
     const methods = routes.methodsAt(path)
-    if (methods.length === 0)
-      throw new ProblemError('not_found', `There is nothing at ${path.slice(0, 200)}.`)
+    // A route that finds nothing (a file that is not there) ends here too: its method is not what is wrong.
+    if (methods.length === 0 || methods.includes(request.method))
+      return new ProblemError('not_found', `There is nothing at ${path.slice(0, 200)}.`)
     const allow = methods.join(', ')
-    throw new ProblemError('method_not_allowed', `Use ${allow}.`, { headers: { allow } })
+    return new ProblemError('method_not_allowed', `Use ${allow}.`, { headers: { allow } })
+  }
+  // Before the body is read: a stranger could otherwise have megabytes parsed at any address that does not exist.
+  http.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) settle(done, () => fail(problem(request, reply)))
+    else done()
   })
+  // A plugin gives up on an address of its own this way, for example on a file that is not there.
+  http.setNotFoundHandler((request, reply) => fail(problem(request, reply)))
+}
+
+function fail(problem: ProblemError): never {
+  throw problem
 }
 
 async function allowOrigins(http: Http, origins: readonly string[]): Promise<void> {

@@ -12,7 +12,11 @@ export class ListenError extends Error {
   override name = 'ListenError'
   readonly code: 'port_taken' | 'not_permitted' | 'no_such_address'
   readonly holder: PortHolder | undefined
-  constructor(code: ListenError['code'], message: string, options: ErrorOptions & { holder?: PortHolder | undefined } = {}) {
+  constructor(
+    code: ListenError['code'],
+    message: string,
+    options: ErrorOptions & { holder?: PortHolder | undefined } = {},
+  ) {
     super(message, options)
     this.code = code
     this.holder = options.holder
@@ -26,10 +30,11 @@ export async function listen(http: Http, { host, port }: { host: string; port: n
   } catch (error) {
     throw await explain(error, { host, port })
   }
-  const [address] = http.addresses()
+  const address = http.server.address()
+  if (address === null || typeof address === 'string')
+    throw new Error('the server does not listen on a TCP port')
   const scheme = 'setSecureContext' in http.server ? 'https' : 'http'
-  const name = address?.family === 'IPv6' ? `[${address.address}]` : address?.address
-  return `${scheme}://${name}:${address?.port}`
+  return `${scheme}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
 }
 
 async function explain(error: unknown, { host, port }: { host: string; port: number }): Promise<unknown> {
@@ -42,7 +47,11 @@ async function explain(error: unknown, { host, port }: { host: string; port: num
       return new ListenError('port_taken', message, { ...options, holder })
     }
     case 'EACCES':
-      return new ListenError('not_permitted', `this user may not listen on port ${port}; choose one above 1023`, options)
+      return new ListenError(
+        'not_permitted',
+        `this user may not listen on port ${port}; choose one above 1023`,
+        options,
+      )
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return new ListenError('no_such_address', `${host} is not an address of this machine`, options)
@@ -70,10 +79,14 @@ const listening = '0A'
 /** `socket:[INODE]` of every socket that listens on the port, as the links in /proc/PID/fd write it. */
 async function listeningSockets(port: number): Promise<ReadonlySet<string>> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
-  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')))
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')),
+  )
   const rows = tables.flatMap((table) => table.split('\n').slice(1)).map((line) => line.trim().split(/\s+/))
   return new Set(
-    rows.filter(([, local, , state]) => state === listening && local?.endsWith(suffix)).map((row) => `socket:[${row[9]}]`),
+    rows
+      .filter(([, local, , state]) => state === listening && local?.endsWith(suffix))
+      .map((row) => `socket:[${row[9]}]`),
   )
 }
 
@@ -83,7 +96,10 @@ async function commandOf(pid: string): Promise<string> {
   const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
   const words = line.split('\0').filter((word) => word !== '')
   // Control characters of a foreign command line must not reach the terminal.
-  return words.join(' ').replaceAll(/\p{Cc}/gu, ' ').slice(0, commandCharsMax)
+  return words
+    .join(' ')
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .slice(0, commandCharsMax)
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

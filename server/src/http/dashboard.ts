@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fastifyStatic from '@fastify/static'
+import type { Http } from './http.ts'
+
+/**
+ * Serves the built dashboard under `/ui/`. Files with a hash in their name are kept by browsers for good; every other
+ * path gets the one page, so that each of the dashboard's addresses survives a reload.
+ */
+export async function dashboard(http: Http, folder: string): Promise<void> {
+  // Without a build the API works all the same; the page then says what is missing.
+  const page = await readFile(join(folder, 'index.html'), 'utf8').catch(() => notBuilt)
+  await http.register(async (scope) => {
+    scope.accessDefault = 'public'
+    await scope.register(fastifyStatic, { root: folder, serve: false, index: false })
+    scope.get('/ui', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/ui/', 302))
+    for (const url of ['/ui/', '/ui/*'])
+      scope.get(url, { schema: { hide: true } }, async (request, reply) => {
+        const path = (request.params as { '*'?: string })['*'] ?? ''
+        if (path.startsWith('assets/')) return reply.sendFile(path, { maxAge: '365d', immutable: true })
+        if (/^[\w-]+\.(js|svg|png|ico|webmanifest|txt)$/.test(path))
+          return reply.sendFile(path, { maxAge: 0 })
+        return reply.header('cache-control', 'no-cache').type('text/html; charset=utf-8').send(page)
+      })
+  })
+}
+
+const notBuilt = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Pulse</title>
+<p>The dashboard is not built. <code>npm start</code> builds it; <code>npm run build -w web</code> does it alone.</p>
+</html>
+`
