@@ -53,6 +53,7 @@ create table log_ids (
   partition     smallint not null
 ) partition by list (generation);
 
+-- Named readers. A member is alive while its session holds its advisory lock and it was seen lately.
 create table log_group_members (
   group_name text not null,
   member     uuid not null,
@@ -60,20 +61,28 @@ create table log_group_members (
   primary key (group_name, member)
 );
 
+-- One row per partition that a group reads: who may, up to where it got, and what became of every offset below.
+-- Every offset from first_offset to next_offset has exactly one verdict; the six counters add up to the difference.
 create table log_group_partitions (
-  group_name  text not null,
-  topic       text not null,
-  partition   smallint not null,
-  log_epoch   bigint not null,
-  next_offset bigint not null,
+  group_name   text not null,
+  topic        text not null,
+  partition    smallint not null,
+  log_epoch    bigint not null,
   first_offset bigint not null,
-  epoch       bigint not null default 0,
-  owner       uuid,
-  lease_until timestamptz,
-  clean       boolean not null default true,
-  trying      bigint,
-  crashes     smallint not null default 0,
-  verdicts    jsonb not null default '{}',
-  stopped     text,
-  primary key (group_name, topic, partition)
+  next_offset  bigint not null,
+  processed    bigint not null default 0,
+  repeated     bigint not null default 0,
+  dead         bigint not null default 0,
+  parked       bigint not null default 0,
+  dropped      bigint not null default 0,
+  control      bigint not null default 0,
+  epoch        bigint not null default 0,
+  owner        uuid,
+  lease_until  timestamptz,
+  clean        boolean not null default true,
+  trying       bigint,
+  crashes      smallint not null default 0,
+  stopped      text,
+  primary key (group_name, topic, partition),
+  check (processed + repeated + dead + parked + dropped + control = next_offset - first_offset)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

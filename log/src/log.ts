@@ -11,7 +11,8 @@ import type { Event } from '@pulse/protocol/event'
  * - `append` settles every record on its own and in the order given; it rejects only when the log is closed
  *   or a topic is unknown. A record with a fingerprint whose id was appended within the id window is reported
  *   as `repeat` (same fingerprint) or `conflict` (another one) with the first position, if `can.dedupe`.
- *   `failed` means: not there now, and it will not appear later.
+ *   `failed` means: not there now, and it will not appear later. `unknown` means: the engine went away in the
+ *   middle and did not come back in time; appending it again with the same id and fingerprint tells.
  * - `read` yields batches from the given offsets (inclusive), each partition in order, and waits for more at
  *   the end until the signal aborts; then it returns. A position below the start or beyond the end throws
  *   LogError `out-of-range`; a damaged batch throws `corrupt` with its partition and offset and nothing of it is
@@ -71,8 +72,12 @@ export interface RecordPosition {
 }
 
 export type AppendOutcome =
-  | { readonly kind: 'appended' | 'repeat' | 'conflict'; readonly position: RecordPosition; readonly receivedAt: number }
-  | { readonly kind: 'failed'; readonly error: LogError }
+  | {
+      readonly kind: 'appended' | 'repeat' | 'conflict'
+      readonly position: RecordPosition
+      readonly receivedAt: number
+    }
+  | { readonly kind: 'failed' | 'unknown'; readonly error: LogError }
 
 export interface ReadFrom {
   readonly topic: string

@@ -13,19 +13,29 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** An event as a client submits it. Depth, size and count are checked beside it: see `limits`. */
 export const submittedEventSchema = z
   .strictObject({
-    event_id: z.string().regex(uuid, 'must be a UUID').optional().describe('UUID. Made by the server when absent; sending one makes the request safe to repeat.'),
+    event_id: z
+      .string()
+      .regex(uuid, 'must be a UUID')
+      .optional()
+      .describe('UUID. Made by the server when absent; sending one makes the request safe to repeat.'),
     event_type: z
       .string()
       .min(1)
       .max(limits.eventTypeCharsMax)
       .regex(eventTypePattern, 'must be letters, digits and . _ : -')
       .describe('What happened, for example `purchase` or `order.created`.'),
-    user_id: z.string().max(limits.userIdCharsMax).nullish().describe('Who it is about. Order is kept per user by default.'),
+    user_id: z
+      .string()
+      .max(limits.userIdCharsMax)
+      .nullish()
+      .describe('Who it is about. Order is kept per user by default.'),
     timestamp: z
       .string()
       .refine((text) => parseInstant(text) !== undefined, 'must be an RFC 3339 date-time with an offset')
       .optional()
-      .describe('When it happened, RFC 3339 with any offset; kept as an instant with microseconds. Default: now.'),
+      .describe(
+        'When it happened, RFC 3339 with any offset; kept as an instant with microseconds. Default: now.',
+      ),
     properties: z
       .custom<Record<string, unknown>>(isObject, 'must be an object')
       .optional()

@@ -59,7 +59,11 @@ export const batchItemSchema = z
     z.object({ status: z.literal('accepted'), event_id: z.uuid(), receipt: receiptSchema }),
     z.object({ status: z.literal('duplicate'), event_id: z.uuid(), receipt: receiptSchema }),
     z.object({ status: z.literal('conflict'), event_id: z.uuid(), detail: z.string() }),
-    z.object({ status: z.literal('invalid'), event_id: z.string().nullable(), errors: z.array(invalidMemberSchema) }),
+    z.object({
+      status: z.literal('invalid'),
+      event_id: z.string().nullable(),
+      errors: z.array(invalidMemberSchema),
+    }),
     z.object({ status: z.literal('throttled'), event_id: z.string().nullable(), retry_after: z.number() }),
     z.object({ status: z.literal('retry'), event_id: z.string().nullable(), detail: z.string() }),
   ])

@@ -69,6 +69,11 @@ export async function readConfig(from: ConfigSources): Promise<Config> {
   return freeze({ ...slices(values as SettingValues, { found, places, parts, from }), explain, unknown })
 }
 
+/** What this process was started with: the only place where the environment is read. */
+export function environment(): Omit<ConfigSources, 'flags'> {
+  return { env: process.env, cwd: process.cwd(), terminal: process.stderr.isTTY === true }
+}
+
 /** Flags of the command line as an object; throws ConfigError for one that does not exist or lacks its value. */
 export function parseFlags(argv: readonly string[]): Readonly<Record<string, unknown>> {
   const options: Record<string, { type: 'string' | 'boolean' }> = {}

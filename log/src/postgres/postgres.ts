@@ -1,0 +1,415 @@
+import type pg from 'pg'
+import {
+  type AppendOutcome,
+  type Capabilities,
+  type EventLog,
+  type LogBatch,
+  LogError,
+  type NewRecord,
+  type ReadFrom,
+  type TopicBounds,
+  type TopicDeclaration,
+} from '../log.ts'
+import { partitionOf } from '../murmur2.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
+import { decodeBatch } from '../record-batch.ts'
+import { AppendLane } from './append-lane.ts'
+import { Pending, RecentIds } from './append-queue.ts'
+import { intArray } from './binary.ts'
+import { asLogError, type Connection, connect } from './connection.ts'
+import { daysBefore, dropDay, ensureDays } from './day-partitions.ts'
+import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
+import { readBatches, readBounds } from './statements.ts'
+import { Tail } from './tail.ts'
+
+const limits = {
+  /** Ids kept in this process to answer a repeat without the database: about 250 bytes each. */
+  recentIds: 30_000,
+  readBatchesMax: 200,
+  readBytesMax: 2 * 1024 * 1024,
+  /** Slack for a database clock that steps back between two appends. */
+  clockSlackMs: 600_000,
+} as const
+
+export interface PostgresLogOptions {
+  readonly connection: Connection
+  readonly durability: Capabilities['durability']
+  /** How long an id is remembered; default 7 days. */
+  readonly idWindowMs?: number
+  /** Ids per generation; default 2 million, see `RememberedIds`. */
+  readonly idsPerGeneration?: number
+  /** Connections that append; partition p uses lane p mod lanes. Default 1. */
+  readonly lanes?: number
+  /** How often generations and days are looked after; default 1 s. */
+  readonly maintenanceMs?: number
+  /** Told after each commit: records in the group, milliseconds from sending to commit. */
+  readonly committed?: (records: number, ms: number) => void
+  /** Told of a failure of the background work; the next round tries again. */
+  readonly troubled?: (error: unknown) => void
+}
+
+interface Topic {
+  readonly id: number
+  readonly name: string
+  readonly epoch: number
+  readonly partitions: number
+}
+
+/**
+ * Opens the event log on PostgreSQL. The schema must be there (log/migrations); the port's comment is the
+ * contract. Throws LogError `unavailable` if the database does not answer.
+ */
+export async function openPostgresLog(options: PostgresLogOptions): Promise<EventLog> {
+  const log = new PostgresLog(options)
+  try {
+    await log.open()
+    return log
+  } catch (error) {
+    await log[Symbol.asyncDispose]()
+    throw asLogError(error)
+  }
+}
+
+class PostgresLog implements EventLog {
+  readonly can: Capabilities
+  readonly #options: PostgresLogOptions
+  readonly #lanes: readonly AppendLane[]
+  readonly #recent = new RecentIds(limits.recentIds)
+  readonly #ids = new RememberedIds()
+  readonly #tail: Tail
+  readonly #topics = new Map<string, Topic>()
+  readonly #topicsById = new Map<number, Topic>()
+  readonly #turns = new OneAtATime()
+  #control: pg.Client | undefined
+  #maintenance: NodeJS.Timeout | undefined
+  #maintaining: Promise<void> | undefined
+  #daysEnsuredAt = 0
+
+  constructor(options: PostgresLogOptions) {
+    this.#options = options
+    this.can = { driver: 'postgres', dedupe: true, trim: true, durability: options.durability }
+    this.#tail = new Tail(() => connect(options.connection, 'pulse log tail'))
+    this.#lanes = Array.from({ length: options.lanes ?? 1 }, (_, n) => this.#createLane(n))
+  }
+
+  async open(): Promise<void> {
+    const client = await this.#controlClient()
+    await ensureFirstGeneration(client)
+    await ensureDays(client, 'log_batches')
+    this.#daysEnsuredAt = Date.now()
+    await this.#loadTopics(client)
+    await this.#ids.load(client)
+    await this.#tail.listen()
+    const every = this.#options.maintenanceMs ?? 1_000
+    this.#maintenance = setInterval(() => {
+      this.#maintaining ??= this.#maintain().finally(() => {
+        this.#maintaining = undefined
+      })
+    }, every)
+    this.#maintenance.unref()
+  }
+
+  async append(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
+    const places = await Promise.all(
+      [...new Set(records.map((r) => r.topic))].map((name) => this.#topic(name)),
+    )
+    const topics = new Map(places.map((topic) => [topic.name, topic]))
+    return new Promise((resolve) => {
+      const outcomes = new Array<AppendOutcome>(records.length)
+      let open = records.length
+      if (open === 0) resolve(outcomes)
+      records.forEach((record, index) => {
+        const topic = topics.get(record.topic) as Topic
+        const partition = partitionOf(record.key, topic.partitions)
+        const pending = new Pending(record, { topic: topic.id, partition }, (outcome) => {
+          outcomes[index] = outcome
+          if (--open === 0) resolve(outcomes)
+        })
+        if (!this.#recent.answered(pending)) this.#lanes[partition % this.#lanes.length]?.push(pending)
+      })
+    })
+  }
+
+  async *read(from: ReadFrom, signal: AbortSignal): AsyncGenerator<LogBatch> {
+    const topic = await this.#topic(from.topic)
+    await this.#checkRange(from)
+    const next = new Map(from.offsets)
+    let since = '-infinity'
+    const client = await this.#connect('pulse log reader')
+    try {
+      while (!signal.aborted) {
+        const grown = this.#tail.wait(signal)
+        const rows = await this.#page(client, topic, next, since)
+        for (const row of rows) {
+          if (signal.aborted) return
+          const batch = toBatch(topic, row, next.get(row.partition) ?? 0)
+          if (batch.records[0]?.offset !== next.get(row.partition)) throw missing(topic, row.partition, next)
+          next.set(row.partition, batch.nextOffset)
+          since = new Date(batch.appendedAt / 1000 - limits.clockSlackMs).toISOString()
+          yield batch
+        }
+        if (rows.length === 0) await grown
+      }
+    } catch (error) {
+      throw asLogError(error)
+    } finally {
+      await client.end().catch(() => {})
+    }
+  }
+
+  async bounds(name: string, since?: number): Promise<TopicBounds> {
+    return this.#controlled(async (client) => {
+      const { rows } = await client.query(readBounds, [name])
+      const first = rows[0]
+      if (!first) throw unknownTopic(name)
+      const partitions = []
+      for (const row of rows) {
+        const start = Number(row.start_offset)
+        const end = Number(row.next_offset)
+        const at =
+          since === undefined ? start : await offsetAt(client, first.id, row.partition, { start, end }, since)
+        partitions.push({ partition: row.partition as number, start, end, since: at })
+      }
+      return { topic: name, epoch: Number(first.epoch), partitions }
+    })
+  }
+
+  async declare(topics: readonly TopicDeclaration[]): Promise<void> {
+    await this.#controlled(async (client) => {
+      for (const topic of topics) await createTopic(client, topic)
+      await this.#loadTopics(client)
+    })
+  }
+
+  async trim(name: string, below: ReadonlyMap<number, number>): Promise<ReadonlyMap<number, number>> {
+    const topic = await this.#topic(name)
+    return this.#controlled(async (client) => {
+      for (const [partition, offset] of below)
+        await client.query(
+          `update log_heads set start_offset = greatest(start_offset, least($3, next_offset))
+           where topic = $1 and partition = $2`,
+          [topic.id, partition, offset],
+        )
+      await dropTrimmedDays(client)
+      const { rows } = await client.query('select partition, start_offset from log_heads where topic = $1', [
+        topic.id,
+      ])
+      return new Map(rows.map((row) => [row.partition as number, Number(row.start_offset)]))
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#maintenance)
+    await this.#maintaining
+    await Promise.all(this.#lanes.map((lane) => lane.close()))
+    await this.#tail.close()
+    await this.#turns.run(async () => this.#control?.end().catch(() => {}))
+  }
+
+  #createLane(n: number): AppendLane {
+    return new AppendLane({
+      connect: () => this.#connect(`pulse log append ${n}`),
+      recent: this.#recent,
+      ids: this.#ids,
+      topic: (id) => this.#topicsById.get(id) as Topic,
+      prepareDays: (client) => ensureDays(client, 'log_batches'),
+      appended: (topic) => this.#tail.grew(topic),
+      committed: (records, ms) => this.#options.committed?.(records, ms),
+    })
+  }
+
+  #connect(name: string): Promise<pg.Client> {
+    return connect(this.#options.connection, name)
+  }
+
+  async #topic(name: string): Promise<Topic> {
+    const known = this.#topics.get(name)
+    if (known) return known
+    await this.#controlled((client) => this.#loadTopics(client))
+    const loaded = this.#topics.get(name)
+    if (!loaded) throw unknownTopic(name)
+    return loaded
+  }
+
+  async #loadTopics(client: pg.Client): Promise<void> {
+    const { rows } = await client.query('select id, name, partitions, epoch from log_topics')
+    for (const row of rows) {
+      const topic = { id: row.id, name: row.name, partitions: row.partitions, epoch: Number(row.epoch) }
+      this.#topics.set(topic.name, topic)
+      this.#topicsById.set(topic.id, topic)
+    }
+  }
+
+  // One connection for everything that is not appending or reading; opened again after it was lost.
+  async #controlClient(): Promise<pg.Client> {
+    if (this.#control) return this.#control
+    const client = await this.#connect('pulse log')
+    client.on('end', () => {
+      if (this.#control === client) this.#control = undefined
+    })
+    this.#control = client
+    return client
+  }
+
+  async #controlled<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    try {
+      return await this.#turns.run(async () => work(await this.#controlClient()))
+    } catch (error) {
+      throw asLogError(error)
+    }
+  }
+
+  async #checkRange(from: ReadFrom): Promise<void> {
+    const { partitions } = await this.bounds(from.topic)
+    for (const [partition, offset] of from.offsets) {
+      const bounds = partitions.find((each) => each.partition === partition)
+      if (bounds && offset >= bounds.start && offset <= bounds.end) continue
+      throw new LogError(
+        'out-of-range',
+        `${from.topic}/${partition} holds offsets ${bounds?.start ?? 0} to ${bounds?.end ?? 0}, not ${offset}`,
+        { partition, offset },
+      )
+    }
+  }
+
+  async #page(
+    client: pg.Client,
+    topic: Topic,
+    next: ReadonlyMap<number, number>,
+    since: string,
+  ): Promise<readonly BatchRow[]> {
+    const { rows } = await client.query<BatchRow>({
+      name: 'read_batches',
+      text: readBatches,
+      values: [
+        topic.id,
+        intArray('int2', [...next.keys()]),
+        intArray('int8', [...next.values()]),
+        limits.readBatchesMax,
+        limits.readBytesMax,
+        since,
+      ],
+    })
+    return rows
+  }
+
+  async #maintain(): Promise<void> {
+    try {
+      await this.#controlled((client) => this.#maintainWith(client))
+    } catch (error) {
+      this.#options.troubled?.(error)
+    }
+  }
+
+  async #maintainWith(client: pg.Client): Promise<void> {
+    if (Date.now() - this.#daysEnsuredAt > 3_600_000) {
+      await ensureDays(client, 'log_batches')
+      this.#daysEnsuredAt = Date.now()
+    }
+    await maintainGenerations(client, {
+      idsPerGeneration: this.#options.idsPerGeneration ?? 2_000_000,
+      idWindowMs: this.#options.idWindowMs ?? 7 * 86_400_000,
+    })
+    await this.#ids.load(client)
+  }
+}
+
+interface BatchRow {
+  readonly partition: number
+  readonly base_offset: string
+  readonly last_offset: string
+  readonly appended_at: string
+  readonly checksum: number
+  readonly bytes: Buffer
+}
+
+function toBatch(topic: Topic, row: BatchRow, wanted: number): LogBatch {
+  const baseOffset = Number(row.base_offset)
+  const nextOffset = Number(row.last_offset) + 1
+  const all = decodeBatch({
+    topic: topic.name,
+    partition: row.partition,
+    baseOffset,
+    count: nextOffset - baseOffset,
+    checksum: row.checksum,
+    bytes: row.bytes,
+  })
+  return {
+    epoch: topic.epoch,
+    topic: topic.name,
+    partition: row.partition,
+    records: wanted > baseOffset ? all.slice(wanted - baseOffset) : all,
+    nextOffset,
+    appendedAt: Number(row.appended_at),
+  }
+}
+
+const unknownTopic = (name: string) => new LogError('unknown-topic', `there is no topic ${name}`)
+
+function missing(topic: Topic, partition: number, next: ReadonlyMap<number, number>): LogError {
+  const offset = next.get(partition) ?? 0
+  return new LogError('out-of-range', `${topic.name}/${partition} no longer holds offset ${offset}`, {
+    partition,
+    offset,
+  })
+}
+
+// Topics are made under the lock of rotation, so that their heads start in the current generation.
+async function createTopic(client: pg.Client, topic: TopicDeclaration): Promise<void> {
+  await client.query('begin')
+  try {
+    await client.query(`select pg_advisory_xact_lock(hashtextextended('pulse.log.ids', 0))`)
+    const { rows } = await client.query(
+      `insert into log_topics (name, partitions, epoch) values ($1, $2, (extract(epoch from now()) * 1000)::bigint)
+       on conflict (name) do nothing returning id`,
+      [topic.name, topic.partitions],
+    )
+    if (rows[0])
+      await client.query(
+        `insert into log_heads (topic, partition, generation)
+         select $1, n, (select generation from log_id_generations where sealed_at is null)
+         from generate_series(0, $2 - 1) as n`,
+        [rows[0].id, topic.partitions],
+      )
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw error
+  }
+}
+
+// The append time grows with the offset, so the offset of an instant is found by halving.
+async function offsetAt(
+  client: pg.Client,
+  topic: number,
+  partition: number,
+  range: { start: number; end: number },
+  since: number,
+): Promise<number> {
+  let { start: low, end: high } = range
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    const { rows } = await client.query(
+      `select base_offset, last_offset, (extract(epoch from appended_at) * 1000000)::int8 >= $4 as after from log_batches
+       where topic = $1 and partition = $2 and last_offset >= $3 order by last_offset limit 1`,
+      [topic, partition, middle, since],
+    )
+    const row = rows[0]
+    if (!row) return range.end
+    if (row.after) high = Math.min(high, Math.max(low, Number(row.base_offset)))
+    else low = Number(row.last_offset) + 1
+    if (row.after && Number(row.base_offset) <= low) return low
+  }
+  return low
+}
+
+// A day is dropped when no partition needs any of its batches; the day that is being written stays.
+async function dropTrimmedDays(client: pg.Client): Promise<void> {
+  for (const name of await daysBefore(client, 'log_batches', Date.now())) {
+    const { rowCount } = await client.query(
+      `select 1 from ${name} b join log_heads h on h.topic = b.topic and h.partition = b.partition
+       where b.last_offset >= h.start_offset limit 1`,
+    )
+    if (rowCount === 0) await dropDay(client, 'log_batches', name)
+  }
+}

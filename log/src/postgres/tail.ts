@@ -1,0 +1,85 @@
+import type pg from 'pg'
+import { drop } from './connection.ts'
+
+const channel = 'pulse_log'
+const coalesceMs = 5
+const pollMs = 500
+
+/**
+ * Tells waiting readers that a topic may have grown: at once within this process, by LISTEN from others, and by the
+ * clock as the back-stop. NOTIFY never runs in an appending transaction (it takes a lock on the whole
+ * server through the commit); it is sent afterwards from this connection, at most once per 5 ms.
+ */
+export class Tail {
+  readonly #connect: () => Promise<pg.Client>
+  readonly #waiting = new Set<() => void>()
+  readonly #grown = new Set<number>()
+  #client: pg.Client | undefined
+  #notifying: NodeJS.Timeout | undefined
+  #closed = false
+  readonly #poll: NodeJS.Timeout
+
+  constructor(connect: () => Promise<pg.Client>) {
+    this.#connect = connect
+    this.#poll = setInterval(() => this.#tick(), pollMs)
+    this.#poll.unref()
+  }
+
+  /** Opens the listening connection; when it is lost, the next poll opens another one. */
+  async listen(): Promise<void> {
+    const client = await this.#connect()
+    // What is only a hint need not reach the disk.
+    await client.query(`set synchronous_commit = off; listen ${channel}`)
+    client.on('notification', () => this.#wake())
+    client.on('end', () => {
+      if (this.#client === client) this.#client = undefined
+    })
+    if (this.#closed) return drop(client)
+    this.#client = client
+  }
+
+  /** A topic has grown by an append of this process. */
+  grew(topic: number): void {
+    this.#wake()
+    this.#grown.add(topic)
+    this.#notifying ??= setTimeout(() => this.#notify(), coalesceMs)
+  }
+
+  /** Resolves when some topic may have grown, or the signal aborts. */
+  async wait(signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#closed) return
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        this.#waiting.delete(done)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      this.#waiting.add(done)
+      signal.addEventListener('abort', done)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#poll)
+    clearTimeout(this.#notifying)
+    this.#wake()
+    await this.#client?.end().catch(() => {})
+  }
+
+  #wake(): void {
+    for (const done of [...this.#waiting]) done()
+  }
+
+  #tick(): void {
+    this.#wake()
+    if (!this.#client && !this.#closed) this.listen().catch(() => {})
+  }
+
+  #notify(): void {
+    this.#notifying = undefined
+    const payload = [...this.#grown].join(',')
+    this.#grown.clear()
+    this.#client?.query('select pg_notify($1, $2)', [channel, payload]).catch(() => {})
+  }
+}

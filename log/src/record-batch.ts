@@ -1,0 +1,101 @@
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import type { Event } from '@pulse/protocol/event'
+import { LogError, type LogRecord, type NewRecord } from './log.ts'
+
+/**
+ * A record batch as bytes: one format byte, then the records as text, plain or compressed.
+ * The text is one line of head `{"topic","partition","received":[…]}` and one line of JSON per event, so that
+ * a reader can hand on an event without parsing it.
+ */
+const plain = 1
+const zstd = 2
+
+// Below this many characters compressing costs more than it saves: 47 µs for 300 bytes, 32 µs for 3,000.
+const compressFrom = 2_000
+const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+
+interface Head {
+  readonly topic: string
+  readonly partition: number
+  /** Microseconds: the first one, then differences. */
+  readonly received: readonly number[]
+}
+
+/** Encodes records of one partition; returns the bytes and their CRC-32 as a signed integer. */
+export function encodeBatch(
+  topic: string,
+  partition: number,
+  records: readonly NewRecord[],
+): { bytes: Buffer; checksum: number } {
+  const received: number[] = []
+  let before = 0
+  let text = ''
+  for (const record of records) {
+    received.push(record.receivedAt - before)
+    before = record.receivedAt
+    text += `\n${record.value}`
+  }
+  const head: Head = { topic, partition, received }
+  text = JSON.stringify(head) + text
+  const bytes =
+    text.length < compressFrom
+      ? Buffer.from(`\u0001${text}`)
+      : Buffer.concat([Buffer.of(zstd), zstdCompressSync(Buffer.from(text), level)])
+  return { bytes, checksum: crc32(bytes) | 0 }
+}
+
+export interface StoredBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly baseOffset: number
+  readonly count: number
+  readonly checksum: number
+  readonly bytes: Buffer
+}
+
+/** Decodes a stored batch. Throws LogError `corrupt` with partition and base offset if anything does not fit. */
+export function decodeBatch(stored: StoredBatch): LogRecord[] {
+  const { topic, partition, baseOffset, bytes } = stored
+  const corrupt = (why: string, cause?: unknown) =>
+    new LogError('corrupt', `batch ${topic}/${partition} at offset ${baseOffset} is damaged: ${why}`, {
+      partition,
+      offset: baseOffset,
+      cause,
+    })
+  if ((crc32(bytes) | 0) !== stored.checksum) throw corrupt('its checksum does not match')
+  let lines: string[]
+  let head: Head
+  try {
+    const body = bytes.subarray(1)
+    if (bytes[0] !== plain && bytes[0] !== zstd) throw new Error(`format ${bytes[0]} is not known`)
+    lines = (bytes[0] === zstd ? zstdDecompressSync(body) : body).toString('utf8').split('\n')
+    head = JSON.parse(lines[0] ?? '') as Head
+  } catch (cause) {
+    throw corrupt('it cannot be decoded', cause)
+  }
+  if (head.topic !== topic || head.partition !== partition) throw corrupt('it belongs to another partition')
+  if (head.received.length !== stored.count || lines.length !== stored.count + 1)
+    throw corrupt(`it holds ${lines.length - 1} records instead of ${stored.count}`)
+  let receivedAt = 0
+  return head.received.map((delta, index) => {
+    receivedAt += delta
+    return new StoredRecord(baseOffset + index, receivedAt, lines[index + 1] as string)
+  })
+}
+
+/** A record whose event is parsed when it is first asked for. */
+export class StoredRecord implements LogRecord {
+  readonly offset: number
+  readonly receivedAt: number
+  readonly value: string
+  #event: Event | undefined
+  constructor(offset: number, receivedAt: number, value: string) {
+    this.offset = offset
+    this.receivedAt = receivedAt
+    this.value = value
+  }
+  get event(): Event {
+    this.#event ??= JSON.parse(this.value) as Event
+    return this.#event
+  }
+}

@@ -1,0 +1,274 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { EventLog } from '@pulse/log'
+import { openKafkaLog } from '@pulse/log/kafka'
+import { type MigrationSet, migrate } from '@pulse/log/migrate'
+import { openOnce } from '@pulse/log/open-once'
+import { openPostgresLog } from '@pulse/log/postgres'
+import pg from 'pg'
+import type { Logger } from 'pino'
+import { Registry } from 'prom-client'
+import { type Accounts, openAccounts } from './accounts/accounts.ts'
+import type { Config } from './config/config.ts'
+import { type Database, type DatabaseDescription, openDatabase } from './database/database.ts'
+import { dashboard } from './http/dashboard.ts'
+import { createHttp, type Http } from './http/http.ts'
+import { listen } from './http/listen.ts'
+import { createIntake } from './intake/intake.ts'
+import { intakeRoutes } from './intake/intake-routes.ts'
+import { createIntakeReport } from './intake/report.ts'
+import { docsPage } from './operations/docs-page.ts'
+import { createObservations } from './operations/observations.ts'
+import { type Operations, openOperations } from './operations/operations.ts'
+import { operationsRoutes } from './operations/operations-routes.ts'
+import { openRetention } from './operations/retention.ts'
+import { HandlerRegistry } from './processing/handler-registry.ts'
+import { openProcessing, readBacklog } from './processing/processing.ts'
+import { createProcessingReport } from './processing/report.ts'
+import { openQuery } from './query/query.ts'
+import { queryRoutes } from './query/query-routes.ts'
+import { createSchemas, type Schemas } from './schemas/schemas.ts'
+
+/** A running server. Disposing it takes no new work, finishes what it has accepted and lets go of everything. */
+export interface App extends AsyncDisposable {
+  /** Bound address, `http://127.0.0.1:8000`. */
+  readonly url: string
+  readonly durability: EventLog['can']['durability']
+  readonly database: DatabaseDescription
+  readonly keyPath: string
+  /** Mints a link that signs an operator in once. */
+  signInLink(): Promise<string>
+}
+
+export interface AppNeeds {
+  readonly config: Config
+  readonly version: string
+  readonly log: Logger
+}
+
+const hourMs = 3_600_000
+const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2 } as const
+const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+/**
+ * Starts the whole server. This is the one place where drivers and modules are put together; what is opened last is
+ * closed first. Rejects with ConfigError, DatabaseError, MigrationError, LogError or ListenError.
+ */
+export async function openApp(needs: AppNeeds): Promise<App> {
+  await using opened = new AsyncDisposableStack()
+  const app = await openParts(needs, opened)
+  const parts = opened.move()
+  return { ...app, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+}
+
+async function openParts(
+  needs: AppNeeds,
+  opened: AsyncDisposableStack,
+): Promise<Omit<App, typeof Symbol.asyncDispose>> {
+  const { config, version } = needs
+  const startedAt = new Date()
+  const metrics = new Registry()
+  const observations = createObservations()
+  const module = (name: string) => needs.log.child({ module: name })
+  const does = (role: 'intake' | 'processing' | 'query' | 'web') =>
+    config.roles.includes('all') || config.roles.includes(role)
+  let state: 'starting' | 'running' | 'draining' = 'starting'
+
+  const database = opened.use(await openDatabase({ ...config.database, log: module('database'), metrics }))
+  await migrateAll(database, config.database.migrations)
+  const schemas = createSchemas({
+    eventTypes: config.intake.eventTypes,
+    topics: config.log.topics,
+    handled: Object.keys(config.processing.handlers),
+    partitions: config.log.partitions,
+    strict: config.intake.strictTypes,
+  })
+  const log = await openLog(
+    {
+      config,
+      database,
+      schemas,
+      committed: observations.committed.bind(observations),
+      logger: module('log'),
+    },
+    opened,
+  )
+  const pool = database.pool('requests', { max: poolMax.requests })
+  const retention = await openRetention({
+    pool: database.pool('background', { max: poolMax.background }),
+    log,
+    topics: schemas.topics.map((topic) => topic.name),
+    settings: config.retention,
+    logger: module('retention'),
+  })
+  opened.use(retention)
+
+  let baseUrl = ''
+  const accounts = opened.use(
+    await openAccounts({
+      pool: database.pool('accounts', { max: poolMax.accounts }),
+      settings: config.accounts,
+      baseUrl: () => config.http.publicUrl ?? baseUrl,
+      log: module('accounts'),
+      metrics,
+    }),
+  )
+  const operations = opened.use(
+    await openOperations({
+      probes: {
+        database: () => probe(database),
+        log: () => log.bounds(schemas.topics[0]?.name ?? '').then(() => {}),
+      },
+      backlog: () => readBacklog(pool),
+      isReady: () => (state === 'running' ? [] : [state]),
+      observed: observations,
+      dataDir: config.data,
+      version,
+      startedAt,
+      metrics,
+      log: module('operations'),
+    }),
+  )
+  if (does('processing')) {
+    const connection = database.client('processing')
+    const report = createProcessingReport({ observations, log: module('processing') })
+    const processingPool = database.pool('processing', { max: poolMax.processing })
+    const { handlers } = config.processing
+    opened.use(
+      await openProcessing({
+        log,
+        connection,
+        pool: processingPool,
+        schemas,
+        handlers,
+        settings: config.processing,
+        report,
+      }),
+    )
+  }
+
+  const http = await createHttp({
+    settings: config.http,
+    gatekeeper: accounts,
+    log: module('http'),
+    metrics,
+    version,
+    drainMsMax: config.operations.drainMsMax,
+  })
+  opened.defer(() => http.close())
+  const intakeReport = createIntakeReport({ observations, log: module('intake') })
+  const intake = createIntake({
+    log,
+    pool,
+    schemas,
+    limits: config.intake,
+    idWindowMs: config.retention.idWindowHours * hourMs,
+    diskUsedRatio: () => operations.disk()?.usedRatio,
+    backlogSeconds: () => operations.backlog()?.seconds,
+    draining: () => state === 'draining',
+    report: intakeReport,
+  })
+  await registerRoutes(http, { config, accounts, operations, version })
+  if (does('intake')) intakeRoutes(http, { intake, report: intakeReport })
+  if (does('query')) await queries(http, { config, log, pool, schemas })
+  if (does('web')) await dashboard(http, folder('../../web/dist'))
+  opened.defer(() => {
+    state = 'draining'
+  })
+  baseUrl = await listen(http, config.http)
+  await announce(config.data, baseUrl, opened)
+  state = 'running'
+  return {
+    url: baseUrl,
+    durability: log.can.durability,
+    database: database.describe(),
+    keyPath: accounts.localKeyPath,
+    signInLink: async () => (await accounts.mintSignInLink('admin')).url,
+  }
+}
+
+async function registerRoutes(
+  http: Http,
+  from: { config: Config; accounts: Accounts; operations: Operations; version: string },
+): Promise<void> {
+  from.accounts.routes(http)
+  operationsRoutes(http, from)
+  await docsPage(http)
+}
+
+async function queries(
+  http: Http,
+  from: { config: Config; log: EventLog; pool: pg.Pool; schemas: Schemas },
+): Promise<void> {
+  const handlers = new HandlerRegistry(from.config.processing.handlers)
+  const query = await openQuery({
+    pool: from.pool,
+    log: from.log,
+    schemas: from.schemas,
+    eventTypes: from.config.intake.eventTypes,
+    handlerOf: (type) => handlers.find(type).name,
+  })
+  queryRoutes(http, query)
+}
+
+async function migrateAll(database: Database, appFolders: readonly string[]): Promise<void> {
+  const sets: MigrationSet[] = [
+    { namespace: 'log', folders: [folder('../../log/migrations')], schema: 'pulse' },
+    { namespace: 'server', folders: [folder('../migrations')], schema: 'pulse' },
+    { namespace: 'app', folders: appFolders, schema: 'public' },
+  ]
+  const client = new pg.Client(database.client('migrate'))
+  await client.connect()
+  try {
+    await migrate(client, sets)
+  } finally {
+    await client.end()
+  }
+}
+
+async function openLog(
+  from: {
+    config: Config
+    database: Database
+    schemas: Schemas
+    committed: (records: number, ms: number) => void
+    logger: Logger
+  },
+  opened: AsyncDisposableStack,
+): Promise<EventLog> {
+  const { config, database } = from
+  const life = opened.use(
+    openOnce(() =>
+      config.log.driver === 'kafka'
+        ? openKafkaLog({ brokers: config.log.kafkaBrokers })
+        : openPostgresLog({
+            connection: database.client('log'),
+            durability: database.durability,
+            idWindowMs: config.retention.idWindowHours * hourMs,
+            lanes: config.log.appendLanes,
+            committed: from.committed,
+            troubled: (error) =>
+              from.logger.warn({ err: error }, 'work in the background of the log failed; it is tried again'),
+          }),
+    ),
+  )
+  const log = await life.open()
+  await log.declare(from.schemas.topics)
+  return log
+}
+
+async function probe(database: Database): Promise<void> {
+  const status = database.status()
+  if (status.kind === 'down') throw new Error(status.reason)
+}
+
+/** Tells programs beside this one, such as the CLI, where the server is. */
+async function announce(data: string, url: string, opened: AsyncDisposableStack): Promise<void> {
+  const file = join(data, 'server.json')
+  await writeFile(
+    file,
+    `${JSON.stringify({ pid: process.pid, url, started_at: new Date().toISOString() })}\n`,
+  )
+  opened.defer(() => writeFile(file, '{}\n').catch(() => {}))
+}

@@ -1,0 +1,216 @@
+import { hash, randomUUID } from 'node:crypto'
+import type { NewRecord } from '@pulse/log'
+import { canonicalJson } from '@pulse/protocol/canonical-json'
+import { eventTypePattern, type SubmittedEvent, submittedEventSchema } from '@pulse/protocol/event'
+import { instantOf, millisOf, parseInstant } from '@pulse/protocol/instant'
+import { limits as wireLimits } from '@pulse/protocol/limits'
+import type { InvalidMember } from '@pulse/protocol/receipt'
+import type { Schemas } from '../schemas/schemas.ts'
+
+export interface ReaderLimits {
+  readonly eventBytesMax: number
+  readonly futureSkewSecondsMax: number
+}
+
+/** Where a submitted value came from. */
+export interface Origin {
+  /** Microseconds since 1970: when the request arrived. */
+  readonly receivedAt: number
+  /** True if the text had `\u` escapes, so strings must be looked at. */
+  readonly escapes: boolean
+  /** Id for an event that has none, when the request is named by an Idempotency-Key; else the server makes one. */
+  readonly idWithout?: (index: number) => string
+}
+
+/** One submitted event, either ready for the log or with all that is wrong in it. */
+export type Reading =
+  | { readonly ok: true; readonly record: NewRecord; readonly sha256: string }
+  | { readonly ok: false; readonly eventId: string | null; readonly errors: readonly InvalidMember[] }
+
+/**
+ * Makes the function that turns a parsed JSON value into a record for the log. The record's value is the
+ * whole event as JSON; its fingerprint is taken from the canonical JSON of what was submitted, before
+ * defaults, so the same submission is recognised however it is spelled.
+ */
+export function createEventReader(needs: { limits: ReaderLimits; schemas: Schemas }) {
+  const { limits, schemas } = needs
+
+  return function read(value: unknown, index: number, origin: Origin): Reading {
+    const errors = faultsOf(value, origin)
+    if (errors.length > 0) return { ok: false, eventId: idOf(value), errors }
+    const event = value as SubmittedEvent
+    const timestamp =
+      event.timestamp === undefined ? instantOf(origin.receivedAt) : (parseInstant(event.timestamp) ?? '')
+    const properties = event.properties === undefined ? '{}' : canonicalJson(event.properties)
+    const canonical = canonicalOf(event, event.properties === undefined ? undefined : properties)
+    const refused = refusalOf(event, { timestamp, canonical, receivedAt: origin.receivedAt })
+    if (refused) return { ok: false, eventId: idOf(value), errors: [refused] }
+    const digest = hash('sha256', canonical, 'buffer')
+    const given = event.event_id?.toLowerCase() ?? origin.idWithout?.(index)
+    const id = given ?? randomUUID()
+    const user = event.user_id ?? null
+    const key = schemas.keyOf({
+      event_id: id,
+      event_type: event.event_type,
+      user_id: user,
+      properties: event.properties ?? {},
+    })
+    return {
+      ok: true,
+      sha256: digest.toString('hex'),
+      record: {
+        topic: schemas.topicOf(event.event_type),
+        key,
+        type: event.event_type,
+        value: envelopeOf(event, { id, user, timestamp, properties }),
+        receivedAt: origin.receivedAt,
+        id,
+        ...(given === undefined ? {} : { fingerprint: digest.subarray(0, 16) }),
+      },
+    }
+  }
+
+  function faultsOf(value: unknown, origin: Origin): InvalidMember[] {
+    const errors = isPlainlyValid(value) ? [] : schemaFaults(value)
+    if (errors.length > 0) return errors
+    const event = value as SubmittedEvent
+    if (Object.keys(event.properties ?? {}).length > wireLimits.propertiesMax)
+      errors.push({ pointer: '/properties', detail: `must have at most ${wireLimits.propertiesMax} members` })
+    if (!schemas.accepts(event.event_type))
+      errors.push({
+        pointer: '/event_type',
+        detail: 'is not declared, and this server takes declared types only',
+      })
+    // A NUL or half a surrogate pair cannot be written without an escape, in text that is valid UTF-8.
+    if (origin.escapes) findBadText(event, '', errors)
+    findBadKey(event.properties, '/properties', errors)
+    return errors
+  }
+
+  function refusalOf(
+    event: SubmittedEvent,
+    read: { timestamp: string; canonical: string; receivedAt: number },
+  ): InvalidMember | undefined {
+    const aheadMs = event.timestamp === undefined ? 0 : millisOf(read.timestamp) - read.receivedAt / 1000
+    if (aheadMs > limits.futureSkewSecondsMax * 1000)
+      return {
+        pointer: '/timestamp',
+        detail: `is ${Math.round(aheadMs / 1000)} s in the future; ${limits.futureSkewSecondsMax} s are allowed`,
+      }
+    // A UTF-16 unit is at most three bytes of UTF-8: most events need not be counted.
+    if (
+      read.canonical.length * 3 > limits.eventBytesMax &&
+      Buffer.byteLength(read.canonical) > limits.eventBytesMax
+    )
+      return { pointer: '', detail: `must be at most ${limits.eventBytesMax} bytes as JSON` }
+    return undefined
+  }
+}
+
+const idOf = (value: unknown): string | null => {
+  const id = (value as { event_id?: unknown } | null)?.event_id
+  return typeof id === 'string' ? id.slice(0, 64) : null
+}
+
+const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
+const memberNames = new Set([
+  'event_id',
+  'event_type',
+  'user_id',
+  'timestamp',
+  'properties',
+  'source',
+  'schema_version',
+])
+
+/**
+ * The schema of a submitted event as plain code: true only for what the schema accepts (a property test holds the
+ * two together). It may say false for something valid; the schema then decides.
+ */
+export function isPlainlyValid(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  for (const name in value) if (!memberNames.has(name)) return false
+  const { event_id, event_type, user_id, timestamp, properties, source, schema_version } = value as Record<
+    string,
+    unknown
+  >
+  if (typeof event_type !== 'string' || event_type.length > wireLimits.eventTypeCharsMax) return false
+  if (!eventTypePattern.test(event_type)) return false
+  if (event_id !== undefined && (typeof event_id !== 'string' || !uuid.test(event_id))) return false
+  if (user_id !== undefined && (typeof user_id !== 'string' || user_id.length > wireLimits.userIdCharsMax))
+    return false
+  if (timestamp !== undefined && (typeof timestamp !== 'string' || parseInstant(timestamp) === undefined))
+    return false
+  if (
+    properties !== undefined &&
+    (typeof properties !== 'object' || properties === null || Array.isArray(properties))
+  )
+    return false
+  return source === undefined && schema_version === undefined
+}
+
+/** All that the schema has against a value, by JSON Pointer. */
+function schemaFaults(value: unknown): InvalidMember[] {
+  const result = submittedEventSchema.safeParse(value)
+  if (result.success) return []
+  return result.error.issues.flatMap((issue) => {
+    const pointer = issue.path.map((part) => `/${escapePointer(String(part))}`).join('')
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => ({
+        pointer: `${pointer}/${escapePointer(key)}`,
+        detail: 'is not a member of an event; put it into properties',
+      }))
+    return [{ pointer, detail: issue.message }]
+  })
+}
+
+const escapePointer = (part: string) => part.replaceAll('~', '~0').replaceAll('/', '~1')
+
+function findBadText(value: unknown, pointer: string, errors: InvalidMember[]): void {
+  if (typeof value === 'string') {
+    if (value.includes('\0')) errors.push({ pointer, detail: 'must not contain the character NUL' })
+    else if (!value.isWellFormed()) errors.push({ pointer, detail: 'must not contain half a surrogate pair' })
+  } else if (typeof value === 'object' && value !== null)
+    for (const [key, each] of Object.entries(value)) {
+      const at = `${pointer}/${escapePointer(key)}`
+      findBadText(key, at, errors)
+      findBadText(each, at, errors)
+    }
+}
+
+// Such a key is harmless here but a trap for whoever copies the properties onto an object.
+function findBadKey(value: unknown, pointer: string, errors: InvalidMember[]): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const key in value) {
+    if (key === '__proto__')
+      errors.push({ pointer: `${pointer}/__proto__`, detail: 'is not allowed as a name' })
+    else {
+      const each = (value as Record<string, unknown>)[key]
+      if (typeof each === 'object' && each !== null)
+        findBadKey(each, `${pointer}/${escapePointer(key)}`, errors)
+    }
+  }
+}
+
+/** `canonicalJson(event)`, built around the canonical properties that are needed anyway. */
+export function canonicalOf(event: SubmittedEvent, properties: string | undefined): string {
+  let text = event.event_id === undefined ? '{' : `{"event_id":"${event.event_id}",`
+  text += `"event_type":"${event.event_type}"`
+  if (properties !== undefined) text += `,"properties":${properties}`
+  if (event.schema_version !== undefined) text += `,"schema_version":${event.schema_version}`
+  if (event.source !== undefined) text += `,"source":${JSON.stringify(event.source)}`
+  if (event.timestamp !== undefined) text += `,"timestamp":"${event.timestamp}"`
+  if (event.user_id !== undefined) text += `,"user_id":${JSON.stringify(event.user_id)}`
+  return `${text}}`
+}
+
+function envelopeOf(
+  event: SubmittedEvent,
+  read: { id: string; user: string | null; timestamp: string; properties: string },
+): string {
+  return `{"event_id":"${read.id}","event_type":"${event.event_type}","user_id":${
+    read.user === null ? 'null' : JSON.stringify(read.user)
+  },"timestamp":"${read.timestamp}","properties":${read.properties},"source":${
+    event.source ? JSON.stringify(event.source) : 'null'
+  },"schema_version":${event.schema_version ?? 1}}`
+}

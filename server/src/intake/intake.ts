@@ -1,0 +1,176 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AppendOutcome, EventLog, NewRecord } from '@pulse/log'
+import type { BatchItem } from '@pulse/protocol/receipt'
+import type { Pool } from 'pg'
+import { ProblemError } from '../http/problem-error.ts'
+import type { Schemas } from '../schemas/schemas.ts'
+import { Admission, type AdmissionLimits } from './admission.ts'
+import { createAnswers, type Verdict } from './answers.ts'
+import { createEventReader, type Reading } from './event-reader.ts'
+import { claimKey, parseIdempotencyKey } from './idempotency-keys.ts'
+import type { IntakeReport } from './report.ts'
+import { type Item, readSubmission } from './submission.ts'
+import { uuidNamespaceUrl, uuidV5 } from './uuid-v5.ts'
+
+export interface IntakeNeeds {
+  readonly log: EventLog
+  readonly pool: Pool
+  readonly schemas: Schemas
+  readonly limits: AdmissionLimits & {
+    readonly eventBytesMax: number
+    readonly batchEventsMax: number
+    readonly futureSkewSecondsMax: number
+  }
+  readonly idWindowMs: number
+  readonly diskUsedRatio: () => number | undefined
+  readonly backlogSeconds: () => number | undefined
+  readonly draining: () => boolean
+  readonly report: IntakeReport
+}
+
+/** One request as the HTTP layer hands it over. */
+export interface IntakeRequest {
+  readonly body: Buffer | undefined
+  readonly headers: IncomingHttpHeaders
+  /** Names the credential; an Idempotency-Key belongs to it. */
+  readonly callerId: string
+}
+
+/** An answer ready to be sent: `body` is JSON text. */
+export interface IntakeAnswer {
+  readonly status: number
+  readonly replayed: boolean
+  readonly body: string
+}
+
+/** The way in: what it answers is on disk. */
+export interface Intake {
+  /** Why nothing is let in at the moment, if so; asked before a body is read. */
+  refusal(): ProblemError | undefined
+  /** Takes one request. Throws ProblemError; whatever it has accepted is kept. */
+  accept(request: IntakeRequest): Promise<IntakeAnswer>
+  /** Events that are let in and not settled yet. */
+  readonly inFlight: number
+}
+
+/** Makes the intake. It starts nothing; closing the log waits for what it has appended. */
+export function createIntake(needs: IntakeNeeds): Intake {
+  const admission = new Admission(needs)
+  const read = createEventReader(needs)
+  const answers = createAnswers({ durability: needs.log.can.durability, idWindowMs: needs.idWindowMs })
+
+  async function accept(request: IntakeRequest): Promise<IntakeAnswer> {
+    const startedMs = performance.now()
+    const receivedAt = nowMicros()
+    const { batch, items } = readSubmission(request.body, request.headers, needs.limits.batchEventsMax)
+    const key = parseIdempotencyKey(request.headers['idempotency-key'])
+    admission.enter(items.length)
+    try {
+      const owner = key && `${request.callerId}\n${key}`
+      const replayed = owner ? (await claimed(request.callerId, key, request.body)).replayed : false
+      const idWithout = owner ? (index: number) => uuidV5(uuidNamespaceUrl, `${owner}\n${index}`) : undefined
+      const readings = items.map((item, index) => readItem(item, index, { receivedAt, idWithout }))
+      const verdicts = await settle(readings)
+      needs.report.answered(verdicts, readings, performance.now() - startedMs)
+      return batch ? answerBatch(verdicts, replayed) : answerSingle(verdicts[0] as Verdict, replayed)
+    } finally {
+      admission.leave(items.length)
+    }
+  }
+
+  async function claimed(
+    callerId: string,
+    key: string,
+    body: Buffer | undefined,
+  ): Promise<{ replayed: boolean }> {
+    try {
+      return await claimKey(needs.pool, callerId, key, body ?? Buffer.alloc(0))
+    } catch (error) {
+      if (error instanceof ProblemError) throw error
+      throw unavailable(error)
+    }
+  }
+
+  function readItem(
+    item: Item,
+    index: number,
+    from: { receivedAt: number; idWithout: ((index: number) => string) | undefined },
+  ): Reading {
+    if ('errors' in item) return { ok: false, eventId: null, errors: item.errors }
+    const { receivedAt, idWithout } = from
+    return read(item.value, index, { receivedAt, escapes: item.escapes, ...(idWithout ? { idWithout } : {}) })
+  }
+
+  async function settle(readings: readonly Reading[]): Promise<Verdict[]> {
+    const records: NewRecord[] = []
+    for (const reading of readings) if (reading.ok) records.push(reading.record)
+    const outcomes = records.length === 0 ? [] : await appended(records)
+    let next = 0
+    return readings.map((reading) => {
+      if (!reading.ok) return { status: 'invalid', eventId: reading.eventId, errors: reading.errors }
+      const { record, sha256 } = reading
+      const event = { id: record.id, sha256, remembered: record.fingerprint !== undefined }
+      return answers.verdictOf(event, outcomes[next++] as AppendOutcome)
+    })
+  }
+
+  async function appended(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
+    try {
+      return await needs.log.append(records)
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  function answerSingle(verdict: Verdict, replayed: boolean): IntakeAnswer {
+    switch (verdict.status) {
+      case 'accepted':
+      case 'duplicate':
+        return {
+          status: 202,
+          replayed: replayed || verdict.status === 'duplicate',
+          body: answers.single(verdict),
+        }
+      case 'conflict':
+        throw new ProblemError(replayed ? 'idempotency_key_conflict' : 'event_id_conflict', verdict.detail)
+      case 'invalid':
+        throw new ProblemError('invalid_event', sentenceOf(verdict.errors), { errors: verdict.errors })
+      case 'retry':
+        throw new ProblemError('unavailable', verdict.detail, { retryAfter: 2 })
+    }
+  }
+
+  function answerBatch(verdicts: readonly Verdict[], replayed: boolean): IntakeAnswer {
+    const count = (status: BatchItem['status']) =>
+      verdicts.filter((verdict) => verdict.status === status).length
+    const accepted = count('accepted')
+    const duplicates = count('duplicate')
+    const rejected = verdicts.length - accepted - duplicates
+    const body = `{"accepted":${accepted},"duplicates":${duplicates},"rejected":${rejected},"results":${answers.results(verdicts)}}`
+    if (accepted + duplicates > 0) return { status: 200, replayed: replayed || accepted === 0, body }
+    const status = count('retry') > 0 ? 503 : count('conflict') > 0 ? 409 : 422
+    return { status, replayed: false, body }
+  }
+
+  return {
+    refusal: () => admission.refusal(),
+    accept,
+    get inFlight() {
+      return admission.inFlight
+    },
+  }
+}
+
+const nowMicros = () => Math.round((performance.timeOrigin + performance.now()) * 1000)
+
+function sentenceOf(errors: readonly { pointer: string; detail: string }[]): string {
+  const first = errors[0]
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  return `${first?.pointer || 'The event'} ${first?.detail ?? 'is not valid'}${more}`
+}
+
+const unavailable = (cause: unknown) =>
+  new ProblemError('unavailable', 'The log does not answer; nothing was acknowledged.', {
+    retryAfter: 2,
+    cause,
+  })

@@ -1,0 +1,66 @@
+import type { Logger } from 'pino'
+import type { Observations } from '../operations/observations.ts'
+import type { Verdict } from './answers.ts'
+import type { Reading } from './event-reader.ts'
+
+/** The facts of intake. */
+export interface IntakeReport {
+  /** One request was answered: what became of each of its events, and how long it took. */
+  answered(verdicts: readonly Verdict[], readings: readonly Reading[], ms: number): void
+  /** A request was refused before its events were looked at. */
+  refused(reason: string, events: number): void
+}
+
+/** Counts by event type, and logs each event at level debug and each refusal at level info. */
+export function createIntakeReport(to: { observations: Observations; log: Logger }): IntakeReport {
+  const { observations, log } = to
+  return {
+    answered(verdicts, readings, ms) {
+      let kept = 0
+      const tally = new Map<string, number>()
+      for (let i = 0; i < verdicts.length; i++) {
+        const { status } = verdicts[i] as Verdict
+        const reading = readings[i] as Reading
+        if (status === 'accepted' || status === 'duplicate') kept++
+        const name = `${status} ${reading.ok ? reading.record.type : ''}`
+        tally.set(name, (tally.get(name) ?? 0) + 1)
+      }
+      for (const [name, count] of tally) {
+        const [status = '', type = ''] = name.split(' ')
+        if (status === 'accepted') observations.received(type, count)
+        else if (status === 'duplicate') observations.duplicate(type, count)
+        else observations.rejected(status, count)
+      }
+      if (kept > 0) observations.acknowledged(ms, kept)
+      if (log.isLevelEnabled('debug')) logEach(log, verdicts, readings)
+      else if (kept < verdicts.length && log.isLevelEnabled('info')) logRefused(log, verdicts)
+    },
+    refused(reason, events) {
+      observations.rejected(reason, events)
+    },
+  }
+}
+
+function logEach(log: Logger, verdicts: readonly Verdict[], readings: readonly Reading[]): void {
+  verdicts.forEach((verdict, i) => {
+    const reading = readings[i] as Reading
+    log.debug(
+      {
+        event_id: verdict.eventId,
+        correlation_id: verdict.eventId,
+        event_type: reading.ok ? reading.record.type : undefined,
+        status: verdict.status,
+      },
+      'event received',
+    )
+  })
+}
+
+function logRefused(log: Logger, verdicts: readonly Verdict[]): void {
+  for (const verdict of verdicts)
+    if (verdict.status !== 'accepted' && verdict.status !== 'duplicate')
+      log.info(
+        { event_id: verdict.eventId, correlation_id: verdict.eventId, status: verdict.status },
+        'event refused',
+      )
+}

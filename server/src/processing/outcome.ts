@@ -1,0 +1,76 @@
+import type { LogRecord } from '@pulse/log'
+import { PermanentError } from '../config/define-config.ts'
+
+/** Why an event could not be handled. */
+export interface Failure {
+  readonly errorClass: string
+  readonly message: string
+  /** True if no later try can help. */
+  readonly permanent: boolean
+  readonly handler: string
+}
+
+/** An event on its way through the handlers. */
+export interface Work {
+  readonly record: LogRecord
+  readonly key: string
+  /** Attempts before this one. */
+  readonly attempts: number
+}
+
+/** What one attempt at one event led to. */
+export type Outcome =
+  | {
+      readonly kind: 'processed'
+      readonly work: Work
+      readonly enriched: object | null
+      readonly rows: UserRows
+    }
+  | { readonly kind: 'dropped'; readonly work: Work; readonly reason: string }
+  | {
+      readonly kind: 'parked'
+      readonly work: Work
+      readonly failure: Failure | undefined
+      readonly delayMs: number
+    }
+  | { readonly kind: 'dead'; readonly work: Work; readonly failure: Failure }
+
+/** Rows for a team's own tables. */
+export type UserRows = Readonly<Record<string, readonly Record<string, unknown>[]>>
+
+export interface RetryPolicy {
+  /** Attempts in all, the first one included. */
+  readonly attemptsMax: number
+  readonly baseMs: number
+  readonly maxMs: number
+}
+
+/**
+ * Full jitter over an exponential bound: base, 2 base, 4 base … up to max (Brooker, "Exponential Backoff And
+ * Jitter", AWS 2015). `attempt` is the one that just failed, from 1. Returns milliseconds.
+ */
+export function backoffMs(policy: RetryPolicy, attempt: number, random: () => number = Math.random): number {
+  return Math.ceil(random() * Math.min(policy.maxMs, policy.baseMs * 2 ** (attempt - 1)))
+}
+
+/** What a failed attempt means under the policy: parked for another one, or dead. */
+export function afterFailure(work: Work, failure: Failure, policy: RetryPolicy): Outcome {
+  const attempt = work.attempts + 1
+  if (failure.permanent || attempt >= policy.attemptsMax) return { kind: 'dead', work, failure }
+  return { kind: 'parked', work, failure, delayMs: backoffMs(policy, attempt) }
+}
+
+/** Reads what a handler threw, whatever it was. */
+export function failureOf(thrown: unknown, handler: string): Failure {
+  if (!(thrown instanceof Error))
+    return { errorClass: 'Error', message: String(thrown).slice(0, 2_000), permanent: false, handler }
+  return {
+    errorClass: thrown.name || 'Error',
+    message: clean(thrown.message),
+    permanent: thrown instanceof PermanentError || thrown.name === 'PermanentError',
+    handler,
+  }
+}
+
+// A NUL cannot be stored, and a message may quote the whole payload.
+const clean = (text: string) => text.replaceAll('\0', '').slice(0, 2_000)

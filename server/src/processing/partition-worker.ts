@@ -1,0 +1,233 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { LogBatch, LogRecord } from '@pulse/log'
+import type { HeldPartition, Verdicts } from '@pulse/log/groups'
+import { OneAtATime } from '@pulse/log/one-at-a-time'
+import type pg from 'pg'
+import { gather } from './gather.ts'
+import type { HandlerRunner, Place } from './handler-runner.ts'
+import { afterFailure, failureOf, type Outcome, type RetryPolicy, type Work } from './outcome.ts'
+import type { ProcessingReport } from './report.ts'
+import { Retries } from './retries.ts'
+import { storeOutcomes } from './store.ts'
+
+const limits = {
+  /** A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. */
+  roundRecordsMax: 2_000,
+  /** Crashes on one marked event after which it is put aside. */
+  crashesMax: 3,
+  retryPollMs: 200,
+} as const
+
+export interface WorkerNeeds {
+  readonly pool: pg.Pool
+  readonly runner: HandlerRunner
+  readonly policy: RetryPolicy
+  readonly keyOf: (record: LogRecord) => string
+  readonly orderPerKey: boolean
+  readonly concurrencyMax: number
+  readonly report: ProcessingReport
+}
+
+/**
+ * Works on one partition until it is given up. Every offset that it passes gets exactly one verdict, in the
+ * transaction that moves the offset (rules 10 and 11 of the house):
+ *
+ * - normal: rounds of what is there, handlers side by side, order per key kept.
+ * - careful: after an owner that ended without letting go, the first events are run one by one, each behind a
+ *   committed mark, so that one that kills the process is found and its neighbours are not blamed.
+ * - isolating: a round whose transaction fails on its data is halved until the guilty event stands alone.
+ *
+ * Retries of the partition are run by the same owner between rounds: so a key's later events cannot overtake.
+ */
+export class PartitionWorker {
+  readonly #needs: WorkerNeeds
+  readonly #held: HeldPartition
+  readonly #retries: Retries
+  /** Rounds and retries take turns: both decide by which keys are parked. */
+  readonly #turns = new OneAtATime()
+  #carefulBelow: number
+
+  constructor(needs: WorkerNeeds, held: HeldPartition) {
+    this.#needs = needs
+    this.#held = held
+    this.#retries = new Retries(needs, held)
+    this.#carefulBelow = held.clean ? 0 : held.nextOffset + limits.roundRecordsMax
+  }
+
+  /** Runs until the partition is lost or given up, or something fails that is not an event's fault. */
+  async run(): Promise<void> {
+    await this.#retries.load()
+    const ended = new AbortController()
+    const retrying = this.#runRetries(AbortSignal.any([this.#held.signal, ended.signal]))
+    try {
+      await Promise.race([this.#runRounds(), retrying.then(() => this.#untilLost())])
+    } finally {
+      ended.abort()
+      await retrying.catch(() => {})
+    }
+  }
+
+  async #untilLost(): Promise<void> {
+    const { signal } = this.#held
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  }
+
+  async #runRounds(): Promise<void> {
+    for await (const round of gather(this.#held.batches(), limits.roundRecordsMax)) {
+      await this.#turns.run(() => this.#round(round))
+      if (this.#held.signal.aborted) return
+    }
+  }
+
+  async #runRetries(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#turns.run(() => this.#retries.runDue())
+      await delay(limits.retryPollMs, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #round(batches: readonly LogBatch[]): Promise<void> {
+    const place: Place = {
+      epoch: batches[0]?.epoch ?? 0,
+      topic: this.#held.topic,
+      partition: this.#held.partition,
+    }
+    const records = batches.flatMap((batch) => batch.records)
+    const careful = this.#held.nextOffset < this.#carefulBelow
+    const outcomes = careful ? await this.#runMarked(records, place) : await this.#runTogether(records, place)
+    await this.#settle(place, outcomes)
+  }
+
+  /** Handlers side by side; events of a key wait for the one before. Outcomes in the order of the records. */
+  async #runTogether(records: readonly LogRecord[], place: Place): Promise<Outcome[]> {
+    const outcomes = new Array<Outcome>(records.length)
+    const busy = new Map<string, Promise<void>>()
+    const parked = new Set<string>()
+    let running = 0
+    let freed: (() => void) | undefined
+    for (let i = 0; i < records.length; i++) {
+      const work = this.#workOf(records[i] as LogRecord)
+      const take = (outcome: Outcome) => {
+        outcomes[i] = outcome
+        if (outcome.kind === 'parked' && this.#needs.orderPerKey) parked.add(work.key)
+      }
+      const before = this.#needs.orderPerKey ? busy.get(work.key) : undefined
+      const result = before
+        ? before.then(() => this.#runOne(work, place, parked))
+        : this.#runOne(work, place, parked)
+      if (!(result instanceof Promise)) {
+        take(result)
+        continue
+      }
+      running++
+      const done = result.then((outcome) => {
+        take(outcome)
+        running--
+        if (busy.get(work.key) === done) busy.delete(work.key)
+        freed?.()
+      })
+      busy.set(this.#needs.orderPerKey ? work.key : `${i}`, done)
+      if (running >= this.#needs.concurrencyMax)
+        await new Promise<void>((resolve) => {
+          freed = resolve
+        })
+    }
+    await Promise.all(busy.values())
+    return outcomes
+  }
+
+  #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Outcome | Promise<Outcome> {
+    if (this.#needs.orderPerKey && (parked.has(work.key) || this.#retries.hasKey(work.key)))
+      return { kind: 'parked', work, failure: undefined, delayMs: 0 }
+    return this.#needs.runner.run(work, place, this.#held.signal)
+  }
+
+  /** One by one, each behind its mark; the event on which owners have crashed too often is not run again. */
+  async #runMarked(records: readonly LogRecord[], place: Place): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    const parked = new Set<string>()
+    for (const record of records) {
+      const work = this.#workOf(record)
+      let outcome: Outcome
+      if (record.offset === this.#held.trying && this.#held.crashes >= limits.crashesMax) {
+        const message = `The server ended ${this.#held.crashes} times while this event was being handled.`
+        outcome = {
+          kind: 'dead',
+          work,
+          failure: { errorClass: 'ProcessCrash', message, permanent: true, handler: 'unknown' },
+        }
+      } else {
+        await this.#held.mark(record.offset)
+        outcome = await this.#runOne(work, place, parked)
+      }
+      if (outcome.kind === 'parked') parked.add(work.key)
+      outcomes.push(outcome)
+    }
+    return outcomes
+  }
+
+  #workOf(record: LogRecord): Work {
+    return { record, key: this.#needs.keyOf(record), attempts: 0 }
+  }
+
+  /** Commits outcomes and offset together; halves what fails on its data until one event is left to blame. */
+  async #settle(place: Place, outcomes: readonly Outcome[]): Promise<void> {
+    const error = await this.#tryCommit(place, outcomes)
+    if (error === undefined) {
+      this.#retries.park(outcomes)
+      this.#needs.report.settled(outcomes)
+      return
+    }
+    if (outcomes.length > 1) {
+      const middle = outcomes.length >> 1
+      await this.#settle(place, outcomes.slice(0, middle))
+      await this.#settle(place, this.#parkBehind(outcomes.slice(middle)))
+      return
+    }
+    const only = outcomes[0] as Outcome
+    if (only.kind === 'dead' || only.kind === 'parked') throw error // what we write ourselves must not fail
+    await this.#settle(place, [afterFailure(only.work, failureOf(error, 'rows'), this.#needs.policy)])
+  }
+
+  /** The first half may have parked keys that the second half was run without knowing. */
+  #parkBehind(outcomes: readonly Outcome[]): readonly Outcome[] {
+    if (!this.#needs.orderPerKey) return outcomes
+    return outcomes.map((outcome) =>
+      outcome.kind !== 'dead' && this.#retries.hasKey(outcome.work.key)
+        ? { kind: 'parked', work: outcome.work, failure: undefined, delayMs: 0 }
+        : outcome,
+    )
+  }
+
+  /** Resolves with the error if the data is at fault; rejects if anything else is. */
+  async #tryCommit(place: Place, outcomes: readonly Outcome[]): Promise<Error | undefined> {
+    const next = (outcomes.at(-1)?.work.record.offset ?? 0) + 1
+    const client = await this.#needs.pool.connect()
+    let broken: Error | undefined
+    try {
+      await client.query('begin')
+      await storeOutcomes(client, place, outcomes)
+      await this.#held.commit(client, next, verdictsOf(outcomes))
+      await client.query('commit')
+      this.#held.committed(next)
+      return undefined
+    } catch (thrown) {
+      const error = thrown as Error & { code?: string }
+      // Class 22: data, 23: constraints, 42: no such table or column; P0001: raised by a trigger of the team's.
+      const dataAtFault = /^(22|23|42)...$|^P0001$/.test(error.code ?? '')
+      await client.query('rollback').catch((failed: Error) => {
+        broken = failed
+      })
+      if (dataAtFault) return error
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+}
+
+function verdictsOf(outcomes: readonly Outcome[]): Verdicts {
+  const verdicts = { processed: 0, dropped: 0, parked: 0, dead: 0 }
+  for (const { kind } of outcomes) verdicts[kind]++
+  return verdicts
+}

@@ -1,0 +1,103 @@
+import type { EventLog } from '@pulse/log'
+import { type Group, joinGroup } from '@pulse/log/groups'
+import type pg from 'pg'
+import type { Handler } from '../config/define-config.ts'
+import type { Schemas } from '../schemas/schemas.ts'
+import { HandlerRegistry } from './handler-registry.ts'
+import { HandlerRunner } from './handler-runner.ts'
+import { PartitionWorker, type WorkerNeeds } from './partition-worker.ts'
+import type { ProcessingReport } from './report.ts'
+
+/** Name of the group that turns events into rows. */
+export const processingGroup = 'processing'
+
+export interface ProcessingNeeds {
+  readonly log: EventLog
+  readonly connection: pg.ClientConfig
+  readonly pool: pg.Pool
+  readonly schemas: Schemas
+  readonly handlers: Readonly<Record<string, Handler>>
+  readonly settings: {
+    readonly retryAttempts: number
+    readonly retryBaseMs: number
+    readonly retryMaxMs: number
+    readonly handlerTimeoutMs: number
+    readonly handlerConcurrency: number
+    readonly orderPerKey: boolean
+  }
+  readonly report: ProcessingReport
+}
+
+/** Running workers. Disposing finishes the round in hand, commits it and lets go of the partitions. */
+export interface Processing extends AsyncDisposable {
+  readonly group: Group
+}
+
+/**
+ * Starts working on the partitions that are this server's share. Rejects with LogError `unavailable` if the
+ * database does not answer.
+ */
+export async function openProcessing(needs: ProcessingNeeds): Promise<Processing> {
+  const { settings, report } = needs
+  const policy = {
+    attemptsMax: settings.retryAttempts,
+    baseMs: settings.retryBaseMs,
+    maxMs: settings.retryMaxMs,
+  }
+  const runner = new HandlerRunner({
+    handlers: new HandlerRegistry(needs.handlers),
+    policy,
+    timeoutMs: settings.handlerTimeoutMs,
+    logOf: report.logOf,
+    handled: report.handled,
+  })
+  const worker: WorkerNeeds = {
+    pool: needs.pool,
+    runner,
+    policy,
+    keyOf: (record) => needs.schemas.keyOf(record.event),
+    orderPerKey: settings.orderPerKey,
+    concurrencyMax: settings.handlerConcurrency,
+    report,
+  }
+  const group = await joinGroup({
+    name: processingGroup,
+    log: needs.log,
+    connection: needs.connection,
+    topics: needs.schemas.topics.map((topic) => topic.name),
+    work: (held) => new PartitionWorker(worker, held).run(),
+    troubled: report.troubled,
+  })
+  return { group, [Symbol.asyncDispose]: () => group[Symbol.asyncDispose]() }
+}
+
+/**
+ * What is accepted and not processed yet, over all servers: events, the age of the oldest in seconds, and those that
+ * are parked. Two statements on indexes; meant for once a second.
+ */
+export async function readBacklog(
+  pool: pg.Pool,
+): Promise<{ events: number; seconds: number; parked: number }> {
+  const { rows } = await pool.query<{ events: string; seconds: number; parked: string }>(
+    `with waiting as (
+       select t.id, h.partition, h.next_offset - coalesce(g.next_offset, h.start_offset) as events,
+         coalesce(g.next_offset, h.start_offset) as at
+       from log_heads h join log_topics t on t.id = h.topic
+       left join log_group_partitions g on g.group_name = $1 and g.topic = t.name and g.partition = h.partition
+     )
+     select coalesce(sum(events), 0) as events,
+       coalesce(extract(epoch from clock_timestamp() - min(
+         (select b.appended_at from log_batches b
+          where b.topic = w.id and b.partition = w.partition and b.last_offset >= w.at order by b.last_offset limit 1)
+       )), 0)::float8 as seconds,
+       (select count(*) from retries) as parked
+     from waiting w where events > 0`,
+    [processingGroup],
+  )
+  const row = rows[0]
+  return {
+    events: Number(row?.events ?? 0),
+    seconds: Math.max(0, row?.seconds ?? 0),
+    parked: Number(row?.parked ?? 0),
+  }
+}

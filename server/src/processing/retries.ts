@@ -1,0 +1,165 @@
+import type { LogRecord } from '@pulse/log'
+import type { HeldPartition } from '@pulse/log/groups'
+import type { Event } from '@pulse/protocol/event'
+import { microsOf } from '@pulse/protocol/instant'
+import type pg from 'pg'
+import type { Place } from './handler-runner.ts'
+import { afterFailure, failureOf, type Outcome, type Work } from './outcome.ts'
+import type { WorkerNeeds } from './partition-worker.ts'
+import { storeOutcomes } from './store.ts'
+
+const dueMax = 100
+
+interface RetryRow {
+  readonly event_id: string
+  readonly record_offset: string
+  readonly log_epoch: string
+  readonly key: string
+  readonly event: Event
+  readonly received_at: string
+  readonly attempts: number
+}
+
+/**
+ * Events of one partition that wait for another try. With order per key only the first of a key is tried; those
+ * behind it wait for it, and the next takes its place when it is done. Which keys are parked is known in memory to
+ * the owner of the partition, and loaded from the table by a new one before it runs anything.
+ */
+export class Retries {
+  readonly #needs: WorkerNeeds
+  readonly #held: HeldPartition
+  #keys = new Set<string>()
+
+  constructor(needs: WorkerNeeds, held: HeldPartition) {
+    this.#needs = needs
+    this.#held = held
+  }
+
+  /** True if events of this key wait: later ones must wait too. */
+  hasKey(key: string): boolean {
+    return this.#keys.has(key)
+  }
+
+  /** Reads which keys are parked; mends a key whose first event was taken away by an operator. */
+  async load(): Promise<void> {
+    const { topic, partition } = this.#held
+    const { rows } = await this.#needs.pool.query<{ key: string }>(
+      'select distinct key from retries where topic = $1 and partition = $2',
+      [topic, partition],
+    )
+    this.#keys = new Set(rows.map((row) => row.key))
+    for (const key of this.#keys) await this.#releaseNext(this.#needs.pool, key)
+  }
+
+  /** Remembers what a committed round has parked. */
+  park(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) if (outcome.kind === 'parked') this.#keys.add(outcome.work.key)
+  }
+
+  /** Tries everything that is due, one after the other. */
+  async runDue(): Promise<void> {
+    const { topic, partition } = this.#held
+    const { rows } = await this.#needs.pool.query<RetryRow>(
+      `select event_id, record_offset, log_epoch, key, event, attempts,
+         to_char(received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as received_at
+       from retries where topic = $1 and partition = $2 and not waits_for_key and next_attempt_at <= clock_timestamp()
+       order by record_offset limit $3`,
+      [topic, partition, dueMax],
+    )
+    for (const row of rows) {
+      if (this.#held.signal.aborted) return
+      await this.#tryAgain(row)
+    }
+  }
+
+  async #tryAgain(row: RetryRow): Promise<void> {
+    const place: Place = {
+      epoch: Number(row.log_epoch),
+      topic: this.#held.topic,
+      partition: this.#held.partition,
+    }
+    const work: Work = { record: recordOf(row), key: row.key, attempts: row.attempts }
+    const outcome = await this.#needs.runner.run(work, place, this.#held.signal)
+    try {
+      await this.#settle(place, outcome)
+    } catch (thrown) {
+      const error = thrown as Error & { code?: string }
+      if (!/^(22|23|42)...$|^P0001$/.test(error.code ?? '') || outcome.kind !== 'processed') throw error
+      await this.#settle(place, afterFailure(work, failureOf(error, 'rows'), this.#needs.policy))
+    }
+  }
+
+  async #settle(place: Place, outcome: Outcome): Promise<void> {
+    const { work } = outcome
+    const client = await this.#needs.pool.connect()
+    let broken: Error | undefined
+    try {
+      await client.query('begin')
+      await this.#held.fence(client)
+      if (outcome.kind === 'parked') await postpone(client, outcome)
+      else {
+        await client.query('delete from retries where event_id = $1', [work.record.event.event_id])
+        await storeOutcomes(client, place, [outcome])
+        await this.#releaseNext(client, work.key)
+      }
+      await client.query('commit')
+    } catch (error) {
+      await client.query('rollback').catch((failed: Error) => {
+        broken = failed
+      })
+      throw error
+    } finally {
+      client.release(broken)
+    }
+    this.#needs.report.retried(outcome)
+    if (outcome.kind !== 'parked') await this.#forgetIfEmpty(work.key)
+  }
+
+  /** The first of those that wait behind a key may be tried now. */
+  async #releaseNext(client: pg.ClientBase | pg.Pool, key: string): Promise<void> {
+    const { topic, partition } = this.#held
+    await client.query(
+      `update retries set waits_for_key = false, next_attempt_at = clock_timestamp()
+       where event_id = (select event_id from retries where topic = $1 and key = $2 and partition = $3
+         order by record_offset limit 1) and waits_for_key`,
+      [topic, key, partition],
+    )
+  }
+
+  async #forgetIfEmpty(key: string): Promise<void> {
+    const { topic, partition } = this.#held
+    const { rowCount } = await this.#needs.pool.query(
+      'select 1 from retries where topic = $1 and key = $2 and partition = $3 limit 1',
+      [topic, key, partition],
+    )
+    if (rowCount === 0) this.#keys.delete(key)
+  }
+}
+
+async function postpone(client: pg.ClientBase, outcome: Extract<Outcome, { kind: 'parked' }>): Promise<void> {
+  const { work, failure, delayMs } = outcome
+  await client.query(
+    `update retries set attempts = $2, next_attempt_at = clock_timestamp() + make_interval(secs => $3 / 1000.0),
+       error_class = $4, error_message = $5, handler = $6
+     where event_id = $1`,
+    [
+      work.record.event.event_id,
+      work.attempts + 1,
+      delayMs,
+      failure?.errorClass,
+      failure?.message,
+      failure?.handler,
+    ],
+  )
+}
+
+function recordOf(row: RetryRow): LogRecord {
+  return {
+    offset: Number(row.record_offset),
+    receivedAt: microsOf(row.received_at),
+    event: row.event,
+    get value() {
+      return JSON.stringify(row.event)
+    },
+  }
+}

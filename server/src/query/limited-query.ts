@@ -1,0 +1,48 @@
+import type pg from 'pg'
+import { ProblemError } from '../http/problem-error.ts'
+
+const queryMsMax = 5_000
+
+/** SQL of an instant as Pulse writes it. */
+export const instantSql = (column: string) =>
+  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+/**
+ * Runs one read with the time limit of queries. Throws ProblemError `query_timeout` when it is over, `unavailable`
+ * when the database does not answer.
+ */
+export async function limitedQuery<Row extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  text: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  let client: pg.PoolClient
+  try {
+    client = await pool.connect()
+  } catch (cause) {
+    throw unavailable(cause)
+  }
+  let broken: Error | undefined
+  try {
+    await client.query(`begin read only; set local statement_timeout = ${queryMsMax}`)
+    const { rows } = await client.query<Row>(text, [...values])
+    await client.query('commit')
+    return rows
+  } catch (error) {
+    await client.query('rollback').catch((failed: Error) => {
+      broken = failed
+    })
+    const { code } = error as { code?: string }
+    if (code === '57014')
+      throw new ProblemError('query_timeout', `The query took over ${queryMsMax / 1000} seconds.`, {
+        retryAfter: 5,
+      })
+    if (broken || code?.startsWith('57P') || code?.startsWith('08')) throw unavailable(error)
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+const unavailable = (cause: unknown) =>
+  new ProblemError('unavailable', 'The database does not answer.', { retryAfter: 2, cause })
