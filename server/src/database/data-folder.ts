@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   chmod,
   chown,
+  lchown,
   link,
   lstat,
   mkdir,
@@ -14,7 +15,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ConfigError } from '../config/config.ts'
 import { codeOf } from './database-error.ts'
 import { canEnter, databaseUser, type OsUser, userOfFiles } from './os-user.ts'
@@ -53,27 +54,49 @@ export async function prepareLayout(from: {
   machineFolder?: string
 }): Promise<Layout> {
   const data = resolve(from.data)
-  const machine = from.machineFolder ?? machineFolder
   await makeFolder(data)
-  const preferred = databaseUser()
-  if (process.getuid?.() === 0 && !preferred)
-    throw wrong(
-      'PostgreSQL does not run as root, and this machine has none of the users pulse, postgres and nobody; make one of them, or run Pulse as another user',
-    )
-  if (canEnter(preferred, data)) return await layoutIn(data, data, preferred)
-  const who = preferred?.name ?? 'this user'
+  const user = await userFor(data)
+  if (await openTheWay(user, data)) return await layoutIn(data, data, user)
+  const who = user?.name ?? 'this user'
   if (!from.dataIsDefault)
     throw wrong(
       `PostgreSQL runs as ${who}, who cannot enter ${data}; choose a folder that ${who} can reach, or open the way (chmod o+x on each folder above)`,
     )
   const key = createHash('sha256').update(data).digest('hex').slice(0, 16)
-  const home = join(machine, `data-${key}`)
+  const home = join(from.machineFolder ?? machineFolder, `data-${key}`)
   await makeFolder(home)
-  if (!canEnter(preferred, home))
+  const mover = await userFor(home)
+  if (!(await openTheWay(mover, home)))
     throw wrong(
       `PostgreSQL runs as ${who}, who can enter neither ${data} nor ${home}; choose another folder with --data`,
     )
-  return await layoutIn(data, home, preferred)
+  return await layoutIn(data, home, mover)
+}
+
+/** The owner of the database that is there, so that a user who is made later does not lock it; else the preferred one. */
+async function userFor(home: string): Promise<OsUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const files = await stat(join(home, 'postgres')).catch(() => undefined)
+  const user = files && files.uid !== 0 ? userOfFiles(files) : databaseUser()
+  if (user) return user
+  throw wrong(
+    'PostgreSQL does not run as root, and this machine has none of the users pulse, postgres and nobody; make one of them, or run Pulse as another user',
+  )
+}
+
+/**
+ * True if the user can enter the folder. A folder of root's that is empty or ours already is opened for the group of
+ * that user alone, and only to pass through: every secret in it stays readable by root alone.
+ */
+async function openTheWay(user: OsUser | undefined, folder: string): Promise<boolean> {
+  if (canEnter(user, folder)) return true
+  const found = await stat(folder)
+  const names = await readdir(folder)
+  const isOurs = names.length === 0 || names.includes('database-password') || names.includes('postgres')
+  if (!user || found.uid !== 0 || !isOurs || !canEnter(user, join(folder, '..'))) return false
+  await chown(folder, 0, user.gid)
+  await chmod(folder, (found.mode & 0o700) | 0o010)
+  return canEnter(user, folder)
 }
 
 /** The folder for what is kept per machine rather than per data folder. */
@@ -86,11 +109,12 @@ function wrong(message: string, options?: ErrorOptions): ConfigError {
 }
 
 async function makeFolder(folder: string): Promise<void> {
-  // Under root others have to pass through; every secret in it is readable by its owner alone.
-  const mode = process.getuid?.() === 0 ? 0o711 : 0o700
   try {
-    await mkdir(folder, { recursive: true, mode })
+    // Folders above it are made as any others are; only this one holds secrets.
+    await mkdir(dirname(folder), { recursive: true })
+    await mkdir(folder, { mode: 0o700 })
   } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await stat(folder).catch(() => undefined))?.isDirectory()) return
     throw wrong(`the folder ${folder} cannot be made (${codeOf(error)}); choose another with --data`, {
       cause: error,
     })
@@ -145,13 +169,14 @@ async function makeSocketFolder(home: string, user: OsUser | undefined): Promise
     if (codeOf(error) !== 'EEXIST')
       throw wrong(`the folder ${folder} cannot be made (${codeOf(error)})`, { cause: error })
   })
-  if (user) await chown(folder, user.uid, user.gid)
-  // In a folder for everyone, somebody else may have been there first to listen to the password exchange.
+  // In a folder for everyone, somebody else may have been there first, to listen to the password exchange or with a
+  // link that would make us give away what it points to. What is ours there cannot be replaced by others.
   const found = await lstat(folder)
-  if (!found.isDirectory() || found.uid !== (user?.uid ?? process.getuid?.()))
+  if (!found.isDirectory() || (found.uid !== process.getuid?.() && found.uid !== user?.uid))
     throw wrong(
       `${folder} belongs to somebody else (number ${found.uid}); remove it, or use a shorter path with --data`,
     )
+  if (user) await lchown(folder, user.uid, user.gid)
   await chmod(folder, 0o700)
   return folder
 }

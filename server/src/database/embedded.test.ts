@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -259,6 +259,29 @@ test('a path that is too long for a socket gets its socket elsewhere, private al
   assert.deepEqual(await ask(database, 'select 1 as x'), [{ x: 1 }])
   await database[Symbol.asyncDispose]()
   await rm(folder, { recursive: true })
+})
+
+test('a private folder of root that is empty is opened for the database alone, and only to pass through', {
+  skip: !isRoot && 'only root runs the database as another user',
+}, async () => {
+  await using trial = await openTrial()
+  await mkdir(trial.data, { mode: 0o700 })
+  const database = await trial.open()
+  assert.equal((await stat(trial.data)).mode & 0o777, 0o710)
+  assert.equal((await stat(trial.data)).gid, (await stat(join(trial.data, 'postgres'))).gid)
+  assert.equal(database.describe().movedFrom, undefined)
+})
+
+test('a link that somebody planted where the socket goes is refused, and what it points to is left alone', async () => {
+  await using trial = await openTrial()
+  await mkdir(trial.data)
+  const target = join(trial.data, 'target')
+  await mkdir(target)
+  await symlink(target, join(trial.data, 'run'))
+  await writeFile(join(trial.data, 'database-password'), 'x')
+  const before = await stat(target)
+  await refused(trial.open(), /run belongs to somebody else/)
+  assert.deepEqual([(await stat(target)).uid, (await stat(target)).mode], [before.uid, before.mode])
 })
 
 test('a chosen folder that the database cannot enter is refused, the default one moves', {
