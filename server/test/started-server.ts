@@ -27,10 +27,15 @@ export async function eventually<T>(
   msMax: number,
 ): Promise<T> {
   const deadline = performance.now() + msMax
+  let cause: unknown
   for (;;) {
-    const found = await look().catch(() => undefined)
-    if (found !== undefined) return found
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${msMax} ms`)
+    try {
+      const found = await look()
+      if (found !== undefined) return found
+    } catch (error) {
+      cause = error
+    }
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${msMax} ms`, { cause })
     await pause(50)
   }
 }
@@ -58,12 +63,14 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
     log += text
   })
   const look = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return null
     const { url } = JSON.parse(await readFile(join(data, 'server.json'), 'utf8')) as { url: string }
     const ready = await fetch(new URL('/readyz', url))
     return ready.status === 200 ? url.replace(/\/$/, '') : undefined
   }
   try {
     const url = await eventually('server ready', look, startMsMax)
+    if (url === null) throw new Error('it ended')
     const key = await eventually('admin key', () => readIfThere(join(data, 'key')), 1_000)
     return {
       url,

@@ -36,6 +36,8 @@ export interface Operations extends AsyncDisposable {
   readiness(): Readiness
   summary(): Summary
   history(seconds: number): HistorySeries
+  /** The backlog of the whole installation, at most ten seconds old; undefined while it cannot be measured. */
+  backlog(): Backlog | undefined
   /** The disk of the data folder as of the last second, for admission; undefined while it cannot be measured. */
   disk(): Disk | undefined
   /** The Prometheus text and its content type. */
@@ -188,6 +190,10 @@ class RunningOperations implements Operations {
 
   history(seconds: number): HistorySeries {
     return this.#history.read(seconds)
+  }
+
+  backlog(): Backlog | undefined {
+    return this.#backlog.fresh()
   }
 
   disk(): Disk | undefined {
