@@ -39,7 +39,7 @@ test('a first start makes a database with checksums that syncs, listens on a soc
     jit: 'off',
     autovacuum: 'on',
     path: 'pulse,public',
-    wal: '1GB',
+    wal: '384MB',
     locale: 'b C.UTF-8 UTF8',
   }
   assert.deepEqual(facts, expected)
