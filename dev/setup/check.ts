@@ -16,6 +16,12 @@ const checks: readonly Check[] = [
   { name: 'types of the dashboard', program: tool('tsc'), args: ['-p', 'web/tsconfig.json'] },
   { name: 'tidy', program: ownNode, args: ['--test', '--test-reporter=spec', 'dev/tidy/**/*.test.ts'] },
   { name: 'dead code', program: tool('knip'), args: ['--no-progress'] },
+  // A file of the product that only tests use is dead too; what is made for tests is listed in knip.json.
+  {
+    name: 'files for tests alone',
+    program: tool('knip'),
+    args: ['--no-progress', '--production', '--include', 'files'],
+  },
   { name: 'lint and format', program: tool('biome'), args: ['check', '--error-on-warnings', '.'] },
 ]
 

@@ -15,7 +15,7 @@ const lookAgainMs = 100
  * process group they are: a server that a test left running would hold its port and its data for days.
  * Needs Linux's /proc; elsewhere it finds nothing.
  */
-export function processesWith(mark: string): readonly Leftover[] {
+function processesWith(mark: string): readonly Leftover[] {
   return processIds().flatMap((pid) => {
     if (pid === process.pid) return []
     try {

@@ -18,6 +18,7 @@ const commands = {
   check: { size: 'full', web: false, program: ['dev/setup/check.ts'] },
   bench: { size: 'full', web: true, program: ['dev/bench/main.ts'] },
   faults: { size: 'full', web: true, program: ['dev/faults/main.ts'] },
+  release: { size: 'full', web: false, program: ['dev/release/main.ts'] },
   story: { size: 'full', web: false, program: ['dev/stories/main.ts'] },
 }
 

@@ -3,7 +3,7 @@ import { logDoors, moduleOf, roomOf, sideDoors } from './doors.ts'
 import { type Finding, findingAt, isTestCode, type Source } from './source.ts'
 
 /** Whether what this file exports is used outside its module or room. */
-export function isPublished(path: string): boolean {
+function isPublished(path: string): boolean {
   if (isTestCode(path) || !path.endsWith('.ts')) return false
   const name = moduleOf(path)
   if (name !== undefined) return path === `server/src/${name}/${name}.ts` || sideDoors.has(path)

@@ -21,10 +21,11 @@ const codeEndings = /\.(ts|tsx|mjs)$/
 
 /**
  * Code that only tests and measurements run: it may see more than the product may. Besides tests, suites and benches
- * that is the world a test opens (`-world`), an engine that a suite starts and breaks (`-engine`), and a suite's data.
+ * that is the world a test opens (`-world`,
+ * `-trial`), an engine that a suite starts and breaks (`-engine`), and a suite's data.
  */
 export function isTestCode(path: string): boolean {
-  return /(\.test|\.suite|\.bench|-world|-engine)\.ts$|\/suite-|\/test\//.test(path)
+  return /(\.test|\.suite|\.bench|-world|-trial|-engine)\.ts$|\/suite-|\/test\//.test(path)
 }
 
 /** Parses one file; samples in tests use it with a text of their own. */

@@ -2,7 +2,7 @@ import ts from 'typescript'
 import { nodesOf, type Source } from './source.ts'
 
 /** Lines, comments and blank ones included: what a reader has to scroll. */
-export const walls = { functionLinesMax: 70, fileLinesMax: 500 } as const
+const walls = { functionLinesMax: 70, fileLinesMax: 500 } as const
 
 /** What stands above a wall: a file by its path, a function by path and name, with its lines. */
 export type Ratchet = Readonly<Record<string, number>>
