@@ -26,7 +26,8 @@ export async function runServer(cli: Cli, words: readonly string[]): Promise<nev
   cli.interrupts.takeOver((signal) => {
     if (performance.now() - passedAt < sameKeyPressMs) return
     passedAt = performance.now()
-    child.kill(signal)
+    // A closed terminal is a reason to stop in order, not to drop everything.
+    child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal)
   })
   const exitCode = await new Promise<number>((resolve, reject) => {
     child.once('error', reject)

@@ -27,7 +27,6 @@ export interface Target {
 export interface ServerNote {
   readonly pid: number
   readonly url: string
-  readonly port: number
 }
 
 interface Given {

@@ -16,24 +16,24 @@ export interface Surroundings {
   readonly cwd?: string
   /** What stands on standard input. */
   readonly input?: string
-  /** Told of what is said on standard error. */
-  readonly onStderr?: (text: string, stop: (signal: NodeJS.Signals) => void) => void
+  /** Told of everything that was printed so far, each time there is more. */
+  readonly onStdout?: (text: string, stop: (signal: NodeJS.Signals) => void) => void
 }
 
 /** Runs `pulse` as a process of its own, the way a user does, and gives what it said. */
 export async function runPulse(
   words: readonly string[],
-  { env, cwd, input, onStderr }: Surroundings = {},
+  { env, cwd, input, onStdout }: Surroundings = {},
 ): Promise<Ran> {
   const child = spawn(process.execPath, [main, ...words], { env: { PATH: process.env.PATH, ...env }, cwd })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk) => {
     stdout += chunk
+    onStdout?.(stdout, (signal) => child.kill(signal))
   })
   child.stderr.on('data', (chunk) => {
     stderr += chunk
-    onStderr?.(stderr, (signal) => child.kill(signal))
   })
   child.stdin.on('error', () => {})
   child.stdin.end(input ?? '')

@@ -1,4 +1,5 @@
-import { type Event, type Handler, PermanentError } from '@pulse/server'
+import type { Event } from '@pulse/protocol/event'
+import { type Handler, PermanentError } from '@pulse/server'
 
 /** How late a flight left, in the words that the airport uses. */
 export type DelayClass = 'early' | 'on_time' | 'late' | 'very_late'

@@ -1,5 +1,5 @@
 import { createHistogram } from 'node:perf_hooks'
-import { createLane, type Lane, type Outcome } from './lane.ts'
+import { Lane, type Outcome } from './lane.ts'
 
 export interface LoadPlan {
   readonly url: URL
@@ -49,7 +49,7 @@ const sweepMs = 100
  * (otherwise a server that stalls would be asked less, and look better). Rejects if no connection can be opened.
  */
 export async function runOpenLoop(plan: LoadPlan): Promise<LoadResult> {
-  const lanes = Array.from({ length: plan.connections }, () => createLane(plan))
+  const lanes = Array.from({ length: plan.connections }, () => new Lane(plan))
   try {
     await Promise.all(lanes.map((lane) => lane.open()))
     return await drive(plan, lanes)
