@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { callerOf } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
+import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import type { AccountStore } from './account-store.ts'
 import type { Directory } from './directory.ts'
@@ -69,7 +70,10 @@ function sessionRoutes(http: Http, { store, directory, gate, report, publicUrl }
       description:
         'Uses the link up and sets a session cookie for 12 hours. Unknown, used and expired links answer alike.',
       body: z.strictObject({ token: secretSchema.describe('What stands after # in the link.') }),
-      response: { 200: z.object({ role: z.enum(roles), expires_at: z.iso.datetime() }) },
+      response: {
+        200: z.object({ role: z.enum(roles), expires_at: z.iso.datetime() }),
+        401: problemAnswer('The link is not valid (any more).'),
+      },
     },
     handler: async (request, reply) => {
       const secret = newSecret()

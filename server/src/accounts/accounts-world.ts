@@ -41,7 +41,7 @@ const migrations = (room: string) => fileURLToPath(new URL(`../../../${room}/mig
 
 /** Opens the world on the database at `url`, which is brought forward first. */
 export async function openAccountsWorld(url: string, options: WorldOptions = {}): Promise<AccountsWorld> {
-  const stack = new AsyncDisposableStack()
+  await using stack = new AsyncDisposableStack()
   const data = await mkdtemp(join(tmpdir(), 'pulse-accounts-'))
   stack.defer(() => rm(data, { recursive: true, force: true }))
   const pool = await openPool(url)
@@ -74,7 +74,7 @@ export async function openAccountsWorld(url: string, options: WorldOptions = {})
   tryRoutes(http)
   await options.routes?.(http)
   base = await http.listen({ host: options.host ?? '127.0.0.1', port: 0 })
-  const key = (await readFile(join(data, 'key'), 'utf8')).trim()
+  const key = (await readFile(accounts.localKeyPath, 'utf8')).trim()
   const ask: AccountsWorld['fetch'] = (path, { key: sent, ...init } = {}) =>
     fetch(new URL(path, base), {
       ...init,
@@ -93,12 +93,12 @@ export async function openAccountsWorld(url: string, options: WorldOptions = {})
   const turnClock = (ms: number) => {
     turnedMs += ms
   }
-  const url_ = base
+  const parts = stack.move()
   return {
     ...{ http, accounts, pool, data, key, lines, turnClock, makeKey },
-    url: url_,
+    url: base,
     fetch: ask,
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
   }
 }
 
