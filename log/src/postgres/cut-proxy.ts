@@ -1,0 +1,51 @@
+import { connect, createServer, type Socket } from 'node:net'
+
+/** A TCP proxy before PostgreSQL that can lose what the server answers, as a cut cable would. */
+export interface CutProxy extends AsyncDisposable {
+  readonly port: number
+  /** From now on nothing that the server says reaches the clients; what they say still arrives. */
+  swallowAnswers(): void
+  /** Ends every connection on the clients' side at once; the server notices only when it next writes. */
+  cut(): void
+}
+
+/** Starts a proxy on a free port. `untilCut` connections that are cut keep their server side open. */
+export async function startCutProxy(target: { host: string; port: number }): Promise<CutProxy> {
+  const pairs = new Set<{ client: Socket; server: Socket }>()
+  let swallowing = false
+  const listener = createServer((client) => {
+    const server = connect(target.port, target.host)
+    const pair = { client, server }
+    pairs.add(pair)
+    client.on('error', () => {})
+    server.on('error', () => {})
+    client.on('data', (bytes) => server.write(bytes))
+    server.on('data', (bytes) => {
+      if (!swallowing && !client.destroyed) client.write(bytes)
+    })
+    server.on('close', () => {
+      pairs.delete(pair)
+      client.destroy()
+    })
+    // A client that leaves by itself takes the server side with it; one that was cut does not.
+    client.on('end', () => server.end())
+  })
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (listener.address() as { port: number }).port,
+    swallowAnswers: () => {
+      swallowing = true
+    },
+    cut: () => {
+      swallowing = false
+      for (const { client } of pairs) client.destroy()
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const { client, server } of pairs) {
+        client.destroy()
+        server.destroy()
+      }
+      await new Promise((resolve) => listener.close(resolve))
+    },
+  }
+}
