@@ -5,7 +5,8 @@ import type { Http } from './http.ts'
 import { transformWithBody } from './openapi-body.ts'
 
 const transform = createJsonSchemaTransform({})
-const problemAnswer = (description: string) => ({
+/** A problem among the answers of a route, for its `schema.response`. */
+export const problemAnswer = (description: string) => ({
   description,
   content: { 'application/problem+json': { schema: problemSchema } },
 })
@@ -13,6 +14,7 @@ const problemAnswer = (description: string) => ({
 /** Answers that any route may give, so that no module has to repeat them. */
 const anyRoute = {
   400: problemAnswer('The request is wrong; errors[] says where.'),
+  414: problemAnswer('The address is too long.'),
   429: problemAnswer('Over a limit. Retry-After says when to come back.'),
   500: problemAnswer('A mistake of ours.'),
   503: problemAnswer('Not now. Retry-After says when to come back.'),
@@ -20,6 +22,9 @@ const anyRoute = {
 const guardedRoute = {
   401: problemAnswer('No valid credential.'),
   403: problemAnswer('The credential lacks the scope.'),
+}
+const namedRoute = {
+  404: problemAnswer('There is nothing of this name.'),
 }
 const bodyRoute = {
   413: problemAnswer('The body is too large.'),
@@ -59,6 +64,7 @@ export async function documentApi(http: Http, version: string): Promise<void> {
         ...anyRoute,
         ...(access === 'public' ? {} : guardedRoute),
         ...(withBody ? bodyRoute : {}),
+        ...(document.url.includes(':') ? namedRoute : {}),
         ...(schema.response as object | undefined),
       }
       const documented = {

@@ -10,16 +10,19 @@ import { cloudEventExamples, ndjsonExamples, oneEventExamples } from './event-ex
 import type { Intake } from './intake.ts'
 import type { IntakeReport } from './report.ts'
 
-const problem = (description: string) => ({
-  description,
-  content: { 'application/problem+json': { schema: problemSchema } },
-})
 const json = (description: string, schema: z.ZodType) => ({
   description,
   content: { 'application/json': { schema } },
 })
 
-const batchProblem = z.union([batchResultSchema, problemSchema])
+/** A batch answers with its verdicts, everything else with a problem. */
+const either = (description: string) => ({
+  description,
+  content: {
+    'application/json': { schema: batchResultSchema },
+    'application/problem+json': { schema: problemSchema },
+  },
+})
 
 const postEvents = {
   tags: ['events'],
@@ -48,10 +51,10 @@ const postEvents = {
   response: {
     200: json('A batch of which at least one event is kept.', batchResultSchema),
     202: json('The event is kept.', acceptedSchema),
-    409: json('The event_id stands for another event.', batchProblem),
-    422: json('Not valid.', batchProblem),
-    429: problem('Over a budget.'),
-    503: json('Not now; Retry-After says when.', batchProblem),
+    409: either('The event_id stands for another event.'),
+    422: either('Not valid.'),
+    429: either('Over a budget.'),
+    503: either('Not now; Retry-After says when.'),
   },
 }
 
