@@ -62,8 +62,14 @@ async function allThere(classPath: string): Promise<boolean> {
   )
 }
 
-/** Formats a data folder and starts a broker on free loopback ports; returns when it answers. */
-export async function startKafka(program: KafkaProgram): Promise<Kafka> {
+/**
+ * Formats a data folder and starts a broker on free loopback ports; returns when it answers. It tells clients to come
+ * back at `advertisedPort`, so that a test can stand between them and the broker.
+ */
+export async function startKafka(
+  program: KafkaProgram,
+  options: { advertisedPort?: number } = {},
+): Promise<Kafka> {
   const folder = await temporaryFolder('kafka')
   const dataFolder = join(folder, 'data')
   const port = await freePort()
@@ -71,6 +77,7 @@ export async function startKafka(program: KafkaProgram): Promise<Kafka> {
   const template = await readFile(join(here, 'server.properties'), 'utf8')
   const settings = template
     .replaceAll('{BROKER_PORT}', String(port))
+    .replaceAll('{ADVERTISED_PORT}', String(options.advertisedPort ?? port))
     .replaceAll('{CONTROLLER_PORT}', String(controllerPort))
     .replaceAll('{DATA}', dataFolder)
   const settingsFile = join(folder, 'server.properties')

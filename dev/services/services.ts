@@ -49,7 +49,7 @@ export async function openServices(names: readonly ServiceName[]): Promise<Servi
         addresses.set(name, found.address)
         stack.defer(async () => found[Symbol.asyncDispose]?.())
       } catch (error) {
-        missing.set(name, explain(name, error))
+        missing.set(name, missingBecause(name, error))
       }
     }
   } catch (error) {
@@ -107,7 +107,8 @@ async function programOrPackage(programs: readonly string[], name: string): Prom
   return installed
 }
 
-function explain(name: ServiceName, error: unknown): string {
+/** The reason to skip what needs the service, said loudly. Throws ServiceError if `REQUIRE` names it. */
+export function missingBecause(name: ServiceName, error: unknown): string {
   const reason = `${name} is missing: ${error instanceof Error ? error.message : String(error)}`
   const required = (process.env.REQUIRE ?? '').split(',').map((word) => word.trim())
   if (required.includes(name)) throw new ServiceError(`${reason} (REQUIRE names it)`, { cause: error })

@@ -79,6 +79,25 @@ export function appendSuite(open: () => Promise<EventLog>): void {
     }
   })
 
+  test('the order of calls holds also for the first calls of a log that did not know the topic', async () => {
+    await using other = await open()
+    await using log = await open()
+    const [topic, unrelated] = [freshTopic(), freshTopic()]
+    await log.declare([
+      { name: topic, partitions: 2 },
+      { name: unrelated, partitions: 1 },
+    ])
+    const calls = Array.from({ length: 100 }, (_, call) =>
+      other.append([
+        aRecord(topic, 'ada', { properties: { call } }),
+        ...(call % 3 === 0 ? [aRecord(unrelated, 'ben')] : []),
+      ]),
+    )
+    for (const outcomes of await Promise.all(calls)) outcomes.forEach(positionOfAppended)
+    const seen = [...(await readAll(log, topic)).values()].flat().map(({ event }) => event.properties.call)
+    assert.deepEqual(seen, Array.from(calls.keys()))
+  })
+
   test('offsets have no gap and no repeat when several processes append at the same time', async () => {
     await using one = await open()
     await using two = await open()

@@ -18,8 +18,8 @@ export interface SuiteEngine extends AsyncDisposable {
   start(): Promise<void>
   /** Damages what is stored of the batch that holds this offset. */
   corrupt(topic: string, partition: number, offset: number): Promise<void>
-  /** Deletes a topic and makes it again, empty, as an operator could. */
-  recreate(topic: TopicDeclaration): Promise<void>
+  /** Deletes a topic and makes it again, empty; absent if an operator of this engine has no way to do that. */
+  recreate?(topic: TopicDeclaration): Promise<void>
 }
 
 export interface SuiteExtras {

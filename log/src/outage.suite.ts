@@ -134,8 +134,9 @@ export function outageSuite(engineOf: () => SuiteEngine): void {
     await rest.return?.()
   })
 
-  test('a topic that was made anew has another epoch', async () => {
+  test('a topic that was made anew has another epoch', async (t) => {
     const engine = engineOf()
+    if (!engine.recreate) return t.skip('this engine has no way to make a topic anew')
     await using log = await engine.open()
     const topic = { name: freshTopic(), partitions: 2 }
     await log.declare([topic])

@@ -87,11 +87,7 @@ export function topicSuite(open: () => Promise<EventLog>): void {
     assert.ok(new Set(times.map(({ appendedAt }) => appendedAt)).size >= 5)
     for (const { appendedAt } of times) assert.ok(appendedAt >= before && appendedAt <= nowMicros() + 5_000)
     const since = async (time: number) => (await log.bounds(topic, time)).partitions[partition]?.since
-    for (const time of times.flatMap(({ appendedAt }) => [
-      appendedAt - 2_000,
-      appendedAt,
-      appendedAt + 1_000,
-    ]))
+    for (const time of times.flatMap(({ appendedAt }) => [appendedAt - 2_000, appendedAt, appendedAt + 1]))
       assert.equal(await since(time), times.find(({ appendedAt }) => appendedAt >= time)?.at ?? 10)
     assert.equal(await since(0), 0)
     assert.equal(await since(nowMicros() + 60_000_000), 10)
@@ -107,7 +103,7 @@ export function topicSuite(open: () => Promise<EventLog>): void {
         [1, 2, 3].map((text) => aRecord(topic, 'a', { properties: { text } })),
       )
     const all = (await readAll(log, topic)).get(0) ?? []
-    assert.deepEqual(await log.trim(topic, new Map()), new Map())
+    assert.equal((await log.trim(topic, new Map())).get(0) ?? 0, 0)
 
     const start = (await log.trim(topic, new Map([[0, 6]]))).get(0) ?? -1
     if (log.can.trim) assert.ok(start > 0 && start <= 6, `the start is ${start}, and 6 was asked for`)

@@ -28,6 +28,8 @@ export interface Topic {
   readonly epoch: number
   /** Node id of the leader and number of replicas, per partition. */
   readonly partitions: readonly { readonly leader: number; readonly replicas: number }[]
+  /** When the cluster was asked, by the process's clock in milliseconds. */
+  readonly askedAt: number
 }
 
 const limits = {
@@ -37,6 +39,7 @@ const limits = {
   acknowledgeMsMax: 5_000,
   requestMsMax: 10_000,
   inflightRequestsMax: 32,
+  topicMsMax: 30_000,
   pauseMsMin: 20,
   pauseMsMax: 400,
 } as const
@@ -60,8 +63,6 @@ export class Cluster implements AsyncDisposable {
       timeout: limits.acknowledgeMsMax,
       // We try again ourselves, with a deadline and knowing whether a request may have had an effect.
       retries: 0,
-      // Zero would ask for every request; what is old is found by the errors that it causes.
-      metadataMaxAge: 30_000,
       autocreateTopics: false,
     })
   }
@@ -83,9 +84,17 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** What was last learned of a topic, without asking. */
+  /**
+   * What was last learned of a topic, without waiting. What is old is asked for again on the side: a topic that was
+   * deleted and made anew takes appends as if nothing had happened, and only its id tells.
+   */
   known(name: string): Topic | undefined {
-    return this.#topics.get(name)
+    const topic = this.#topics.get(name)
+    if (topic && performance.now() - topic.askedAt > limits.topicMsMax) {
+      this.#topics.set(name, { ...topic, askedAt: performance.now() })
+      this.ask(name).catch(() => undefined)
+    }
+    return topic
   }
 
   /** Asks the cluster for a topic. Throws LogError `unknown-topic` or `unavailable`, at once. */
@@ -98,7 +107,7 @@ export class Cluster implements AsyncDisposable {
         leader,
         replicas: replicas.length,
       }))
-      const topic = { name, id: found.id, epoch: epochOf(found.id), partitions }
+      const topic = { name, id: found.id, epoch: epochOf(found.id), partitions, askedAt: performance.now() }
       this.#topics.set(name, topic)
       return topic
     } catch (error) {

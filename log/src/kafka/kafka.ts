@@ -1,4 +1,4 @@
-import { type ConnectionOptions, ListOffsetTimestamps } from '@platformatic/kafka'
+import { ConfigResourceTypes, type ConnectionOptions, ListOffsetTimestamps } from '@platformatic/kafka'
 import type {
   AppendOutcome,
   Capabilities,
@@ -14,7 +14,7 @@ import { LogError } from '../log.ts'
 import { partitionOf } from '../murmur2.ts'
 import { AppendLane } from './append-lane.ts'
 import { Cluster, type Topic } from './cluster.ts'
-import { isKafka } from './kafka-errors.ts'
+import { isKafka, isRefused } from './kafka-errors.ts'
 import { TopicReader } from './topic-reader.ts'
 
 export interface KafkaLogOptions {
@@ -184,11 +184,20 @@ class KafkaLog implements EventLog {
   }
 
   async #copiesOf(topic: Topic): Promise<number> {
-    const resourceType = 2 // a topic
-    const [described] = await this.#cluster.admin.describeConfigs({
-      resources: [{ resourceType, resourceName: topic.name, configurationKeys: ['min.insync.replicas'] }],
+    const resources = [
+      {
+        resourceType: ConfigResourceTypes.TOPIC,
+        resourceName: topic.name,
+        configurationKeys: ['min.insync.replicas'],
+      },
+    ]
+    const described = await this.#cluster.admin.describeConfigs({ resources }).catch((error: unknown) => {
+      // Who may not ask is promised one copy, which is always true.
+      if (isRefused(error)) return []
+      throw error
     })
-    const insync = Number(described?.configs.find(({ name }) => name === 'min.insync.replicas')?.value ?? 1)
+    const setting = described[0]?.configs.find(({ name }) => name === 'min.insync.replicas')
+    const insync = Number(setting?.value ?? 1)
     return Math.min(insync, ...topic.partitions.map(({ replicas }) => replicas))
   }
 

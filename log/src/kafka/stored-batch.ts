@@ -23,28 +23,43 @@ const maxTimestampAt = 35
 const headBytes = 61
 const controlBit = 0x20
 
+/** What a fetch brought of one partition, cut. */
+export interface Cut {
+  /** Batches that hold offsets from the wanted one on, each following the one before. */
+  readonly batches: readonly StoredBatch[]
+  /** False if not even one batch was whole: the fetch's limit of bytes cut it off. */
+  readonly whole: boolean
+}
+
 /**
- * Cuts what a fetch brought of one partition into batches. The last one may be cut off by the fetch's limit of bytes;
- * it is left out, and the next fetch brings it. Throws LogError `corrupt` where the bytes cannot be a batch.
+ * Cuts what a fetch brought of one partition into batches. What lies before the wanted offset is left out, and so is a
+ * last batch that is cut off, or anything behind that cannot be one: the next fetch begins there.
+ * Throws LogError `corrupt` if the bytes at the wanted offset cannot be a batch.
  */
-export function splitBatches(partition: number, wanted: number, bytes: Buffer): StoredBatch[] {
+export function splitBatches(partition: number, wanted: number, bytes: Buffer): Cut {
   const batches: StoredBatch[] = []
   let next = wanted
+  let whole = bytes.length === 0
   for (let at = 0; at + headBytes <= bytes.length; ) {
     const size = bytes.readInt32BE(at + lengthAt) + frameBytes
     const baseOffset = Number(bytes.readBigInt64BE(at))
     const nextOffset = baseOffset + bytes.readInt32BE(at + lastDeltaAt) + 1
-    const whole = at + size <= bytes.length
-    // The first one may begin before the wanted offset; each other one follows the one before it.
-    const fits = batches.length === 0 ? baseOffset <= next && nextOffset > next : baseOffset === next
-    if (size < headBytes || bytes[at + magicAt] !== 2 || (whole && !fits))
-      throw corrupt(partition, next, 'its frame does not fit')
-    if (!whole) break
-    batches.push({ partition, baseOffset, nextOffset, bytes: bytes.subarray(at, at + size) })
-    next = nextOffset
+    const isBatch = size >= headBytes && bytes[at + magicAt] === 2
+    if (isBatch && at + size > bytes.length) break
+    // Only the first one may begin before the wanted offset.
+    const follows = batches.length === 0 ? baseOffset <= next : baseOffset === next
+    if (!isBatch || !follows || nextOffset <= baseOffset) {
+      if (batches.length === 0) throw corrupt(partition, next, 'its frame does not fit')
+      break
+    }
+    whole = true
+    if (nextOffset > next) {
+      batches.push({ partition, baseOffset, nextOffset, bytes: bytes.subarray(at, at + size) })
+      next = nextOffset
+    }
     at += size
   }
-  return batches
+  return { batches, whole }
 }
 
 /**

@@ -115,13 +115,13 @@ export class TopicReader {
     return stored
   }
 
-  #split(partition: number, bytes: Buffer): StoredBatch[] {
+  #split(partition: number, bytes: Buffer): readonly StoredBatch[] {
     const wanted = this.#wanted.get(partition)
     if (!wanted || bytes.length === 0) return []
-    const batches = splitBatches(partition, wanted.fetch, bytes)
-    const last = batches.at(-1)
-    if (last) wanted.fetch = last.nextOffset
-    else if (this.#first === partition)
+    // After a leader has moved, the old one's answer may still come: what we have already is cut off here.
+    const { batches, whole } = splitBatches(partition, wanted.fetch, bytes)
+    wanted.fetch = batches.at(-1)?.nextOffset ?? wanted.fetch
+    if (!whole && this.#first === partition)
       throw new LogError(
         'corrupt',
         `partition ${partition} is damaged at offset ${wanted.fetch}: it has no end`,
@@ -130,7 +130,8 @@ export class TopicReader {
           offset: wanted.fetch,
         },
       )
-    this.#first = last ? undefined : partition
+    if (!whole) this.#first = partition
+    else if (this.#first === partition) this.#first = undefined
     return batches
   }
 
