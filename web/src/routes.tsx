@@ -75,6 +75,7 @@ const deadLetters = createRoute({
   validateSearch: (raw: Record<string, unknown>): LetterSearch => ({
     ...text(raw, 'event_type'),
     ...text(raw, 'cause'),
+    ...text(raw, 'handler'),
     ...text(raw, 'cursor'),
     ...text(raw, 'open'),
   }),

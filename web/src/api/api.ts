@@ -11,7 +11,6 @@ import type { FailureFacts } from '../design/design.ts'
 import { joinHistory, secondsToFetch } from './history.ts'
 
 export type {
-  Client,
   DeadLetter,
   EventLife,
   EventQuery,

@@ -17,6 +17,8 @@ export interface ChartProps {
   /** In px. */
   readonly height?: number
   readonly cursorKey?: string
+  /** True if the axis counts bytes. */
+  readonly binary?: boolean
   readonly className?: string
 }
 
@@ -92,7 +94,7 @@ function ChartTable({ title, at, series, format }: ChartProps) {
 
 /** Keeps a plot in `host` that follows the data, the width and the theme. */
 function usePlot(
-  { at, series, spanSeconds, format, height = 180, cursorKey = 'pulse', title }: ChartProps,
+  { at, series, spanSeconds, format, height = 180, cursorKey = 'pulse', binary = false, title }: ChartProps,
   onCursor: (index: number | null) => void,
 ) {
   const host = useRef<HTMLDivElement>(null)
@@ -112,6 +114,7 @@ function usePlot(
       spanSeconds,
       format,
       onCursor,
+      binary,
     })
     plot.current = opened
     opened.update(latest.current.at, latest.current.series)

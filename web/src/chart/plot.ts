@@ -6,6 +6,10 @@ export interface Series {
   readonly values: readonly (number | null)[]
   readonly colour: 1 | 2 | 3 | 4 | 5
   readonly dash?: readonly number[]
+  /** Drawn stronger than the others: the line to watch. */
+  readonly strong?: boolean
+  /** Not drawn while it is zero, because a line that lies on the axis says nothing and hides it. */
+  readonly sparse?: boolean
 }
 
 /** The colours of a chart as the page paints them at the moment, in its theme and with forced colours. */
@@ -43,6 +47,8 @@ export interface PlotNeeds {
   readonly format: (value: number) => string
   /** The point under the cursor; null when the cursor leaves. */
   readonly onCursor: (index: number | null) => void
+  /** True if the axis counts bytes, whose round numbers are powers of two. */
+  readonly binary: boolean
 }
 
 export interface Plot extends Disposable {
@@ -54,17 +60,40 @@ export interface Plot extends Disposable {
   point(index: number | null): void
 }
 
-const aligned = (at: readonly number[], series: readonly Series[]) =>
-  [at, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData
+/** The values as they are drawn: of a sparse series only what is not zero, with the zero before and after it. */
+function drawn({ values, sparse }: Series): readonly (number | null)[] {
+  if (!sparse) return values
+  return values.map((value, index) =>
+    value === 0 && !values[index - 1] && !values[index + 1] ? null : value,
+  )
+}
 
-function axes(paint: () => Paint, format: (value: number) => string): uPlot.Axis[] {
+const aligned = (at: readonly number[], series: readonly Series[]) =>
+  [at, ...series.map(drawn)] as unknown as uPlot.AlignedData
+
+/** Indexes of the values that have no neighbour. */
+function lonely(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = []
+  for (let index = 0; index < values.length; index++)
+    if (values[index] != null && values[index - 1] == null && values[index + 1] == null) found.push(index)
+  return found
+}
+
+const powersOfTwo = Array.from({ length: 48 }, (_, power) => 2 ** power)
+
+// Wide enough for the longest label; 7 px is about a figure at 12 px.
+const labelsPx = (_: uPlot, labels: string[] | null) =>
+  Math.max(36, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)))
+
+function axes(paint: () => Paint, format: (value: number) => string, binary: boolean): uPlot.Axis[] {
   const font = '12px system-ui, -apple-system, "Segoe UI", Roboto, Inter, sans-serif'
   const shared: uPlot.Axis = { font, stroke: () => paint().axis, ticks: { show: false } }
   return [
     { ...shared, space: 72, size: 24, gap: 4, grid: { show: false }, values: '{HH}:{mm}:{ss}' },
     {
       ...shared,
-      size: 56,
+      size: labelsPx,
+      ...(binary ? { incrs: powersOfTwo } : {}),
       gap: 6,
       space: 36,
       grid: { stroke: () => paint().grid, width: 1 },
@@ -82,13 +111,14 @@ export function openPlot({
   spanSeconds,
   format,
   onCursor,
+  binary,
 }: PlotNeeds): Plot {
   let paint = readPaint(host, series)
   const plot = new uPlot(
     {
       width: Math.max(host.clientWidth, 120),
       height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: cursorKey }, points: { size: 6 } },
       scales: {
@@ -96,14 +126,19 @@ export function openPlot({
         x: { range: (_, __, max) => [max - spanSeconds, max] },
         y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
       },
-      axes: axes(() => paint, format),
+      axes: axes(() => paint, format, binary),
       series: [
         {},
-        ...series.map(({ name, dash }, index) => ({
+        ...series.map(({ name, dash, strong }, index) => ({
           label: name,
           stroke: () => paint.series[index] ?? 'currentColor',
-          width: index === 0 ? 2 : 1.5,
-          points: { show: false },
+          width: strong ? 2 : 1.25,
+          // A value with nothing measured on either side has no line: it is a point.
+          points: {
+            show: true,
+            size: 3,
+            filter: (self: uPlot, shown: number) => lonely(self.data[shown] ?? []),
+          },
           ...(dash ? { dash: [...dash] } : {}),
         })),
       ],

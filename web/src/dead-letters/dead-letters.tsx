@@ -19,10 +19,11 @@ import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
 import { causeOf, type Facet, facetsOf } from './facets.ts'
 import { LetterSheet } from './letter-sheet.tsx'
 
-/** What the address of the page holds: a filter by type, one cause, a page, and the letter that lies open. */
+/** What the address of the page holds: a filter by type, one cause in one handler, a page, and the letter that lies open. */
 export interface LetterSearch {
   readonly event_type?: string
   readonly cause?: string
+  readonly handler?: string
   readonly cursor?: string
   readonly open?: string
 }
@@ -36,21 +37,21 @@ function Facets({
   onChoose,
 }: {
   facets: readonly Facet[]
-  chosen: string | undefined
-  onChoose: (cause: string | undefined) => void
+  chosen: LetterSearch
+  onChoose: (facet: Facet | undefined) => void
 }) {
   return (
     <Panel title="By cause" className="self-start">
       <p className="-mt-1 mb-2 text-sm text-muted">Of the dead letters on this page.</p>
-      <ul className="flex flex-col gap-0.5">
+      <ul className="grid gap-x-4 gap-y-0.5 sm:grid-cols-2 lg:grid-cols-1">
         {facets.map((facet) => {
-          const pressed = facet.cause === chosen
+          const pressed = facet.cause === chosen.cause && facet.handler === chosen.handler
           return (
             <li key={`${facet.cause} ${facet.handler}`}>
               <button
                 type="button"
                 aria-pressed={pressed}
-                onClick={() => onChoose(pressed ? undefined : facet.cause)}
+                onClick={() => onChoose(pressed ? undefined : facet)}
                 className={classNames(
                   'flex min-h-9 w-full items-center justify-between gap-3 rounded-md px-2 py-1 text-left pointer-coarse:min-h-11',
                   pressed ? 'bg-accent-soft text-accent' : 'hover:bg-hover',
@@ -97,7 +98,7 @@ const columns = (search: LetterSearch): readonly Column<DeadLetter>[] => [
       </span>
     ),
   },
-  { name: 'Attempts', align: 'right', cell: (letter) => letter.attempts },
+  { name: 'Attempts', align: 'right', className: 'sm:max-lg:hidden', cell: (letter) => letter.attempts },
   { name: 'Failed', align: 'right', cell: (letter) => <Instant at={letter.failed_at} inRow /> },
 ]
 
@@ -122,6 +123,54 @@ function Paging({ page, search }: { page: Page<DeadLetter>; search: LetterSearch
   )
 }
 
+type Go = (changes: { [Name in keyof LetterSearch]?: LetterSearch[Name] | undefined }) => void
+
+/** The causes beside the letters of one page; choosing a cause leaves only its letters. */
+function Loaded({ page, search, go }: { page: Page<DeadLetter>; search: LetterSearch; go: Go }) {
+  const letters = page.data
+  const chosen = search.cause !== undefined && search.handler !== undefined
+  const choose = (facet: Facet | undefined) => go({ cause: facet?.cause, handler: facet?.handler })
+  const shown = chosen
+    ? letters.filter((letter) => causeOf(letter) === search.cause && letter.handler === search.handler)
+    : letters
+  return (
+    <div className="grid gap-3 lg:grid-cols-[17rem_minmax(0,1fr)]">
+      <Facets facets={facetsOf(letters)} chosen={search} onChoose={choose} />
+      <div className="min-w-0">
+        {chosen && (
+          <p className="mb-2 flex items-center gap-2 text-sm">
+            Only {search.cause} in {search.handler}
+            <Button look="quiet" icon="cross" onClick={() => choose(undefined)}>
+              Show all
+            </Button>
+          </p>
+        )}
+        <Panel flush>
+          <Table
+            label="Dead letters"
+            rows={shown}
+            keyOf={(letter) => letter.id}
+            isCurrent={(letter) => letter.id === search.open}
+            columns={columns(search)}
+          />
+        </Panel>
+        <Paging page={page} search={search} />
+      </div>
+    </div>
+  )
+}
+
+function NothingFailed() {
+  return (
+    <Panel>
+      <EmptyState icon="check" title="Nothing has failed">
+        Every event that reached its handler was processed. What cannot be, after its attempts, comes here
+        with its error.
+      </EmptyState>
+    </Panel>
+  )
+}
+
 /** What failed, why, and the way to send it again. */
 export function DeadLetters() {
   const search = route.useSearch()
@@ -132,17 +181,11 @@ export function DeadLetters() {
     ...deadLettersQuery({ event_type, cursor, limit: rowsPerPage }),
     refetchInterval: (query) => (cursor === undefined && query.state.status !== 'error' ? everyMs : false),
   })
-  const go = (changes: { [Name in keyof LetterSearch]?: LetterSearch[Name] | undefined }) => {
+  const go: Go = (changes) => {
     const next = Object.entries({ ...search, ...changes }).filter(([, value]) => value !== undefined)
-    void navigate({
-      to: '/dead-letters',
-      search: Object.fromEntries(next),
-      replace: 'open' in changes && changes.open === undefined,
-    })
+    const closes = 'open' in changes && changes.open === undefined
+    void navigate({ to: '/dead-letters', search: Object.fromEntries(next), replace: closes })
   }
-  const letters = page.data?.data ?? []
-  const shown =
-    search.cause === undefined ? letters : letters.filter((letter) => causeOf(letter) === search.cause)
   return (
     <>
       <PageTitle
@@ -159,43 +202,16 @@ export function DeadLetters() {
         />
       ) : page.isPending ? (
         <Loading rows={8} label="Loading dead letters" />
-      ) : letters.length === 0 ? (
-        <Panel>
-          <EmptyState icon="check" title="Nothing has failed">
-            Every event that reached its handler was processed. What cannot be, after its attempts, comes here
-            with its error.
-          </EmptyState>
-        </Panel>
+      ) : page.data.data.length === 0 ? (
+        <NothingFailed />
       ) : (
-        <div className="grid gap-3 lg:grid-cols-[17rem_minmax(0,1fr)]">
-          <Facets facets={facetsOf(letters)} chosen={search.cause} onChoose={(cause) => go({ cause })} />
-          <div className="min-w-0">
-            {search.cause !== undefined && (
-              <p className="mb-2 flex items-center gap-2 text-sm">
-                Only {search.cause}
-                <Button look="quiet" icon="cross" onClick={() => go({ cause: undefined })}>
-                  Show all
-                </Button>
-              </p>
-            )}
-            <Panel flush>
-              <Table
-                label="Dead letters"
-                rows={shown}
-                keyOf={(letter) => letter.id}
-                isCurrent={(letter) => letter.id === search.open}
-                columns={columns(search)}
-              />
-            </Panel>
-            <Paging page={page.data} search={search} />
-          </div>
-        </div>
+        <Loaded page={page.data} search={search} go={go} />
       )}
       {search.open !== undefined && (
         <LetterSheet
           key={search.open}
           id={search.open}
-          known={letters.find((letter) => letter.id === search.open)}
+          known={page.data?.data.find((letter) => letter.id === search.open)}
           onClose={() => go({ open: undefined })}
         />
       )}

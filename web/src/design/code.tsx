@@ -12,16 +12,17 @@ async function copied(text: string): Promise<boolean> {
   }
 }
 
-/** A button that copies, and says whether it could. `what` completes its name: "Copy event id". */
-export function CopyButton({
-  text,
-  what,
-  iconOnly = true,
-}: {
-  text: string
-  what: string
-  iconOnly?: boolean
-}) {
+export interface CopyButtonProps {
+  readonly text: string
+  /** Completes its name: "Copy event id". */
+  readonly what: string
+  /** Shows the name as words beside the icon. */
+  readonly worded?: boolean
+  readonly className?: string
+}
+
+/** A button that copies, and says whether it could. */
+export function CopyButton({ text, what, worded = false, className }: CopyButtonProps) {
   const [outcome, setOutcome] = useState<'copied' | 'refused' | null>(null)
   useEffect(() => {
     if (outcome === null) return
@@ -29,32 +30,25 @@ export function CopyButton({
     return () => clearTimeout(timer)
   }, [outcome])
   const copy = async () => setOutcome((await copied(text)) ? 'copied' : 'refused')
-  const said =
-    outcome === 'copied'
-      ? 'Copied'
-      : outcome === 'refused'
-        ? 'The browser refused: select and copy by hand'
-        : ''
+  const icon = outcome === 'copied' ? 'check' : outcome === 'refused' ? 'alert' : 'copy'
   return (
     <>
       <Button
         look="quiet"
-        icon={outcome === 'copied' ? 'check' : outcome === 'refused' ? 'alert' : 'copy'}
-        iconOnly={iconOnly && outcome !== 'refused'}
+        icon={icon}
+        iconOnly={!worded && outcome !== 'refused'}
         onClick={copy}
         title={`Copy ${what}`}
+        {...(className === undefined ? {} : { className })}
       >
-        {outcome === 'refused'
-          ? 'Select by hand'
-          : iconOnly
-            ? `Copy ${what}`
-            : outcome === 'copied'
-              ? 'Copied'
-              : 'Copy'}
-        {!iconOnly && outcome === null && <span className="sr-only"> {what}</span>}
+        {outcome === 'refused' ? 'Select by hand' : `Copy ${what}`}
       </Button>
       <span role="status" className="sr-only">
-        {said}
+        {outcome === 'copied'
+          ? 'Copied'
+          : outcome === 'refused'
+            ? 'The browser refused: select and copy by hand'
+            : ''}
       </span>
     </>
   )
@@ -83,11 +77,11 @@ export function Code({
         aria-label={label}
         className={classNames(
           'overflow-auto py-3 pr-12 pl-3.5 font-mono text-sm leading-5',
-          wrap ? 'break-all whitespace-pre-wrap' : 'whitespace-pre',
+          wrap ? 'wrap-anywhere whitespace-pre-wrap' : 'whitespace-pre',
           tall ? 'max-h-[32rem]' : 'max-h-72',
         )}
       >
-        <pre className="contents font-mono">
+        <pre className="font-mono whitespace-[inherit]">
           <code>{text}</code>
         </pre>
       </section>
@@ -100,7 +94,7 @@ export function CopyText({ text, what }: { text: string; what: string }) {
   return (
     <span className="inline-flex max-w-full items-center gap-1 align-middle">
       <code className="min-w-0 font-mono text-sm break-all">{text}</code>
-      <CopyButton text={text} what={what} />
+      <CopyButton text={text} what={what} className="-my-1.5" />
     </span>
   )
 }

@@ -1,29 +1,26 @@
 /** The design system: what pages are made of. Its tokens are in tokens.css, all of it together at /ui/design. */
 export { Badge, StateBadge, type Tone } from './badge.tsx'
-export { Button, type ButtonProps, buttonLook } from './button.tsx'
+export { Button, buttonLook } from './button.tsx'
 export { classNames } from './class-names.ts'
 export { Code, CopyButton, CopyText } from './code.tsx'
 export { EmptyState, Loading } from './empty-state.tsx'
 export { Failure, type FailureFacts } from './failure.tsx'
 export { SelectField, SwitchField, TextField } from './field.tsx'
 export {
-  formatAge,
   formatBytes,
   formatCount,
   formatInstant,
   formatMs,
   formatRate,
   formatSpan,
-  type Measured,
   measureMs,
 } from './format.ts'
 export { Icon, type IconName } from './icon.tsx'
 export { Instant, TimesContext, useNow } from './instant.tsx'
-export { useMedia } from './media.ts'
 export { Menu, type MenuEntry } from './menu.tsx'
 export { Sheet } from './sheet.tsx'
 export { Spark } from './spark.tsx'
 export { type Column, Table } from './table.tsx'
-export { type Tab, Tabs } from './tabs.tsx'
+export { Tabs } from './tabs.tsx'
 export { Fact, Facts, Panel, Tile } from './tile.tsx'
 export { Toasts, useToast } from './toast.tsx'

@@ -60,7 +60,7 @@ export function Failure({
           </a>
         )}
         {facts.requestId && <code className="font-mono text-xs text-muted">request {facts.requestId}</code>}
-        <CopyButton text={asText(facts)} what="the details" iconOnly={false} />
+        <CopyButton text={asText(facts)} what="details" worded />
       </div>
     </div>
   )

@@ -97,16 +97,11 @@ export function formatInstant(instant: string): string {
   })
 }
 
-/** Writes an instant as briefly as a table column allows: the time, to the millisecond, and the day unless it is today. */
+/** Writes an instant as briefly as a table column allows: the time, to the second, and the day unless it is today. */
 export function formatClock(instant: string, nowMs: number): string {
   const at = new Date(instant)
   if (Number.isNaN(at.getTime())) return instant
-  const time = at.toLocaleTimeString('en-GB', {
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    fractionalSecondDigits: 3,
-  })
+  const time = at.toLocaleTimeString('en-GB')
   if (at.toDateString() === new Date(nowMs).toDateString()) return time
-  return `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${time}`
+  return `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })}, ${time}`
 }

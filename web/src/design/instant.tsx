@@ -19,11 +19,11 @@ export function useNow(everyMs: number): number {
 
 /**
  * An instant as its age, with the exact time shown on hover and on focus.
- * In tables (`inRow`) it is no stop for the Tab key, or every row would have several: the preference "clock"
+ * `as` overrules the reader's preference where only one of the two makes sense. In tables (`inRow`) it is no stop for the Tab key, or every row would have several: the preference "clock"
  * and the event's own page give the exact time without a mouse.
  */
-export function Instant({ at, inRow = false }: { at: string; inRow?: boolean }) {
-  const times = useContext(TimesContext)
+export function Instant({ at, inRow = false, as }: { at: string; inRow?: boolean; as?: 'age' | 'clock' }) {
+  const preferred = useContext(TimesContext)
   const now = useNow(Date.now() - Date.parse(at) < 60_000 ? 1000 : 15_000)
   const exact = formatInstant(at)
   return (
@@ -33,7 +33,7 @@ export function Instant({ at, inRow = false }: { at: string; inRow?: boolean }) 
       tabIndex={inRow ? undefined : 0}
       className={classNames('group/time relative whitespace-nowrap', !inRow && 'rounded-sm')}
     >
-      {times === 'clock' ? formatClock(at, now) : formatAge(at, now)}
+      {(as ?? preferred) === 'clock' ? formatClock(at, now) : formatAge(at, now)}
       <span
         className={classNames(
           'pointer-events-none absolute top-full left-0 z-20 mt-1 hidden rounded-sm bg-ink px-2 py-1 text-xs whitespace-nowrap text-canvas',

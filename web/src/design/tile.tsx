@@ -7,23 +7,30 @@ export function Panel({
   actions,
   children,
   className,
+  tone,
   flush = false,
 }: {
   title?: ReactNode
   actions?: ReactNode
   children: ReactNode
   className?: string
+  /** Marks an area that asks for attention. */
+  tone?: 'bad'
   /** True if the content reaches the border, as a table does. */
   flush?: boolean
 }) {
   return (
     <section
-      className={classNames('min-w-0 rounded-lg border border-hairline bg-surface shadow-card', className)}
+      className={classNames(
+        'min-w-0 rounded-lg border bg-surface shadow-card',
+        tone === 'bad' ? 'border-bad' : 'border-hairline',
+        className,
+      )}
     >
       {(title || actions) && (
-        <header className="flex min-h-11 flex-wrap items-center justify-between gap-x-4 gap-y-1 px-4 pt-2">
-          {title && <h2 className="text-base font-semibold">{title}</h2>}
-          {actions && <div className="flex flex-wrap items-center gap-1">{actions}</div>}
+        <header className="flex min-h-11 items-center justify-between gap-4 px-4 pt-2">
+          {title && <h2 className="min-w-0 text-base font-semibold">{title}</h2>}
+          {actions && <div className="flex shrink-0 items-center">{actions}</div>}
         </header>
       )}
       <div className={flush ? 'pb-1' : 'p-4 pt-2'}>{children}</div>

@@ -36,7 +36,7 @@ function Dead({ letter }: { letter: DeadLetter }) {
   return (
     <Panel
       title={letter.state === 'dead' ? 'Dead letter' : 'Dead letter, redriven'}
-      className={letter.state === 'dead' ? 'border-bad' : ''}
+      {...(letter.state === 'dead' ? { tone: 'bad' as const } : {})}
     >
       <p className="font-medium">{letter.error.message}</p>
       <p className="mt-1 mb-3 text-sm text-muted">
@@ -79,7 +79,7 @@ function Particulars({ life }: { life: EventLife }) {
         </Fact>
         <Fact name="Processed">
           {life.processed_at === null ? (
-            <span className="text-faint">not yet</span>
+            <span className="text-faint">{isMoving(life) ? 'not yet' : 'no'}</span>
           ) : (
             <>
               <Instant at={life.processed_at} />

@@ -30,6 +30,8 @@ test('a span counts back from now, and a fixed time stays', () => {
   assert.equal(toEventQuery({ last: '1h' }, now, 50).from, '2026-11-21T09:00:00.000Z')
   assert.equal(toEventQuery({ from: '2020-01-01T00:00:00Z' }, now, 50).from, '2020-01-01T00:00:00Z')
   assert.equal(toEventQuery({ last: 'a year' }, now, 50).from, undefined)
+  assert.equal(toEventQuery({ last: '1h' }, now, 50).to, undefined)
+  assert.equal(toEventQuery({ last: '1h', 'properties.amount': '1' }, now, 50).to, '2026-11-21T10:00:00.000Z')
 })
 
 test('a cursor alone is no filter', () => {

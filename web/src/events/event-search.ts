@@ -58,7 +58,12 @@ export function isFiltered({ cursor: _, ...search }: EventSearch): boolean {
 export function freeze(search: EventSearch, nowMs: number): EventSearch {
   const { last, ...rest } = search
   const span = last === undefined ? undefined : spanMs[last]
-  return span === undefined ? rest : { ...rest, from: new Date(nowMs - span).toISOString() }
+  if (span === undefined) return rest
+  const from = new Date(nowMs - span).toISOString()
+  // A property may be asked for only within a bounded span. Otherwise the end stays open, so that an event is seen
+  // also when this browser's clock is behind the server's.
+  const bounded = Object.keys(propertiesOf(search)).length > 0
+  return bounded ? { ...rest, from, to: new Date(nowMs).toISOString() } : { ...rest, from }
 }
 
 /** What to ask the server for an address, as of `nowMs`. */

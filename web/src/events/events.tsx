@@ -141,29 +141,33 @@ export function Events() {
       <PageTitle name="Events" lead="Newest first, by when they were received.">
         <CopyButton
           text={toCurl(window.location.origin, search, Date.now(), rowsPerPage)}
-          what="this query as curl"
-          iconOnly={false}
+          what="as curl"
+          worded
         />
         {search.cursor === undefined && <PauseButton />}
       </PageTitle>
       <Filters key={JSON.stringify({ ...search, cursor: '' })} search={search} onSearch={find} />
-      <Panel flush>
-        {page.isError ? (
+      {page.isError ? (
+        <div className="-m-4 mt-0">
           <Failure
             facts={failureFacts(page.error)}
             remedy={remedyOf(page.error)}
             onRetry={() => void page.refetch()}
           />
-        ) : page.isPending ? (
-          <Loading rows={10} label="Loading events" />
-        ) : page.data.data.length === 0 ? (
-          <Nothing search={search} onClear={() => find({})} />
-        ) : (
-          <div aria-busy={page.isPlaceholderData} className={page.isPlaceholderData ? 'opacity-60' : ''}>
-            <Table label="Events" rows={page.data.data} keyOf={(row) => row.event_id} columns={columns} />
-          </div>
-        )}
-      </Panel>
+        </div>
+      ) : (
+        <Panel flush>
+          {page.isPending ? (
+            <Loading rows={10} label="Loading events" />
+          ) : page.data.data.length === 0 ? (
+            <Nothing search={search} onClear={() => find({})} />
+          ) : (
+            <div aria-busy={page.isPlaceholderData} className={page.isPlaceholderData ? 'opacity-60' : ''}>
+              <Table label="Events" rows={page.data.data} keyOf={(row) => row.event_id} columns={columns} />
+            </div>
+          )}
+        </Panel>
+      )}
       {page.data && !page.isError && page.data.data.length > 0 && <Paging page={page.data} search={search} />}
     </>
   )

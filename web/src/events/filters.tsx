@@ -37,6 +37,80 @@ function readForm(form: HTMLFormElement): EventSearch {
   })
 }
 
+function TypeField({ chosen }: { chosen: string | undefined }) {
+  const types = useQuery(eventTypesQuery)
+  return (
+    <>
+      <TextField
+        label="Type"
+        name="event_type"
+        list="event-types"
+        defaultValue={chosen ?? ''}
+        placeholder="Any"
+        data-search
+      />
+      <datalist id="event-types">
+        {types.data?.map((type) => (
+          <option key={type.name} value={type.name}>{`${type.count_24h} in 24 h`}</option>
+        ))}
+      </datalist>
+    </>
+  )
+}
+
+function StateField({ chosen }: { chosen: string | undefined }) {
+  return (
+    <SelectField label="State" name="status" defaultValue={chosen ?? ''}>
+      <option value="">Any</option>
+      {eventStates.map((state) => (
+        <option key={state} value={state}>
+          {state}
+        </option>
+      ))}
+    </SelectField>
+  )
+}
+
+/** The time span; two more fields come when somebody wants to set both ends. */
+function SpanFields({ search }: { search: EventSearch }) {
+  const fixed = search.from !== undefined || search.to !== undefined
+  const [span, setSpan] = useState(fixed ? 'fixed' : (search.last ?? ''))
+  return (
+    <>
+      <SelectField
+        label="Received"
+        name="span"
+        value={span}
+        onChange={(change) => setSpan(change.target.value)}
+      >
+        {spans.map(([value, name]) => (
+          <option key={value} value={value}>
+            {name}
+          </option>
+        ))}
+      </SelectField>
+      {span === 'fixed' && (
+        <>
+          <TextField
+            label="From"
+            name="from"
+            type="datetime-local"
+            step="1"
+            defaultValue={toLocalInput(search.from)}
+          />
+          <TextField
+            label="To, not included"
+            name="to"
+            type="datetime-local"
+            step="1"
+            defaultValue={toLocalInput(search.to)}
+          />
+        </>
+      )}
+    </>
+  )
+}
+
 /**
  * The query of the page. What it holds comes from the address (give it a new `key` when that changes) and goes
  * back there when it is sent: Enter in any field, or the button.
@@ -48,10 +122,6 @@ export function Filters({
   search: EventSearch
   onSearch: (search: EventSearch) => void
 }) {
-  const types = useQuery(eventTypesQuery)
-  const [span, setSpan] = useState(
-    search.from !== undefined || search.to !== undefined ? 'fixed' : (search.last ?? ''),
-  )
   const [property = '', value = ''] = Object.entries(propertiesOf(search))[0] ?? []
   const send = (sent: FormEvent<HTMLFormElement>) => {
     sent.preventDefault()
@@ -63,62 +133,14 @@ export function Filters({
         onSubmit={send}
         className="mb-3 rounded-lg border border-hairline bg-surface px-4 py-3 shadow-card"
       >
-        <div className="grid grid-cols-1 items-end gap-x-3 gap-y-2.5 sm:grid-cols-2 lg:grid-cols-4 xl:grid-cols-[repeat(6,minmax(0,1fr))_auto]">
-          <TextField
-            label="Type"
-            name="event_type"
-            list="event-types"
-            defaultValue={search.event_type ?? ''}
-            placeholder="Any"
-            data-search
-          />
-          <datalist id="event-types">
-            {types.data?.map((type) => (
-              <option key={type.name} value={type.name}>{`${type.count_24h} in 24 h`}</option>
-            ))}
-          </datalist>
+        <div className="grid grid-cols-2 items-end gap-x-3 gap-y-2.5 lg:grid-cols-4 xl:grid-cols-[repeat(6,minmax(0,1fr))_auto]">
+          <TypeField chosen={search.event_type} />
           <TextField label="User" name="user_id" defaultValue={search.user_id ?? ''} placeholder="Any" />
-          <SelectField label="State" name="status" defaultValue={search.status ?? ''}>
-            <option value="">Any</option>
-            {eventStates.map((state) => (
-              <option key={state} value={state}>
-                {state}
-              </option>
-            ))}
-          </SelectField>
-          <SelectField
-            label="Received"
-            name="span"
-            value={span}
-            onChange={(change) => setSpan(change.target.value)}
-          >
-            {spans.map(([value, name]) => (
-              <option key={value} value={value}>
-                {name}
-              </option>
-            ))}
-          </SelectField>
+          <StateField chosen={search.status} />
+          <SpanFields search={search} />
           <TextField label="Property" name="property" defaultValue={property} placeholder="Name" />
           <TextField label="Is" name="value" defaultValue={value} placeholder="Value" />
-          {span === 'fixed' && (
-            <>
-              <TextField
-                label="From"
-                name="from"
-                type="datetime-local"
-                step="1"
-                defaultValue={toLocalInput(search.from)}
-              />
-              <TextField
-                label="To, not included"
-                name="to"
-                type="datetime-local"
-                step="1"
-                defaultValue={toLocalInput(search.to)}
-              />
-            </>
-          )}
-          <div className="flex gap-2 xl:col-start-7 xl:row-start-1">
+          <div className="col-span-2 flex gap-2 xl:col-span-1 xl:col-start-7 xl:row-start-1">
             <Button type="submit" look="primary" icon="search" className="flex-1">
               Search
             </Button>

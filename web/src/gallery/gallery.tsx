@@ -208,6 +208,65 @@ function Data() {
   )
 }
 
+function Texts() {
+  return (
+    <Tabs
+      label="Examples"
+      tabs={[
+        {
+          name: 'Code',
+          content: (
+            <Code
+              text={'curl http://127.0.0.1:8000/events \\\n  -d \'{"event_type": "purchase"}\''}
+              label="an example"
+            />
+          ),
+        },
+        {
+          name: 'Facts',
+          content: (
+            <Facts>
+              <Fact name="Event id">
+                <CopyText text="0199a3c2-7d11-7c3e-9f31-0d6a5d1f9b60" what="the id" />
+              </Fact>
+              <Fact name="Received">
+                <Instant at={new Date(Date.now() - 300_000).toISOString()} />
+              </Fact>
+            </Facts>
+          ),
+        },
+      ]}
+    />
+  )
+}
+
+function Absences() {
+  return (
+    <div className="grid gap-3 md:grid-cols-3">
+      <Panel>
+        <EmptyState icon="check" title="Nothing has failed">
+          What cannot be processed comes here.
+        </EmptyState>
+      </Panel>
+      <Panel>
+        <Loading rows={4} />
+      </Panel>
+      <Panel flush>
+        <Failure
+          facts={{
+            title: 'Query too wide',
+            detail: 'A property filter needs an event_type.',
+            code: 'query_too_wide',
+            requestId: 'req-1',
+          }}
+          remedy="Choose an event type."
+          onRetry={() => {}}
+        />
+      </Panel>
+    </div>
+  )
+}
+
 /** The design system on one page, for those who build with it. Everything here is made up. */
 export function Gallery() {
   useEffect(() => {
@@ -247,57 +306,10 @@ export function Gallery() {
         <Data />
       </Section>
       <Section name="Code, facts, tabs">
-        <Tabs
-          label="Examples"
-          tabs={[
-            {
-              name: 'Code',
-              content: (
-                <Code
-                  text={'curl http://127.0.0.1:8000/events \\\n  -d \'{"event_type": "purchase"}\''}
-                  label="an example"
-                />
-              ),
-            },
-            {
-              name: 'Facts',
-              content: (
-                <Facts>
-                  <Fact name="Event id">
-                    <CopyText text="0199a3c2-7d11-7c3e-9f31-0d6a5d1f9b60" what="the id" />
-                  </Fact>
-                  <Fact name="Received">
-                    <Instant at={new Date(Date.now() - 300_000).toISOString()} />
-                  </Fact>
-                </Facts>
-              ),
-            },
-          ]}
-        />
+        <Texts />
       </Section>
       <Section name="Empty, loading, failed">
-        <div className="grid gap-3 md:grid-cols-3">
-          <Panel>
-            <EmptyState icon="check" title="Nothing has failed">
-              What cannot be processed comes here.
-            </EmptyState>
-          </Panel>
-          <Panel>
-            <Loading rows={4} />
-          </Panel>
-          <Panel flush>
-            <Failure
-              facts={{
-                title: 'Query too wide',
-                detail: 'A property filter needs an event_type.',
-                code: 'query_too_wide',
-                requestId: 'req-1',
-              }}
-              remedy="Choose an event type."
-              onRetry={() => {}}
-            />
-          </Panel>
-        </div>
+        <Absences />
       </Section>
     </main>
   )

@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { failureFacts, pulse, remedyOf, sessionQuery } from '../api/api.ts'
 import { Button, Code, Failure, Icon, Panel, Tabs } from '../design/design.ts'
-import { firstEventSnippets } from './snippets.ts'
+import { type Credential, firstEventSnippets } from './snippets.ts'
 
 function Waiting() {
   return (
@@ -9,8 +9,8 @@ function Waiting() {
       role="status"
       className="inline-flex items-center gap-2 rounded-full bg-ok-soft px-3 py-1 text-sm font-medium text-ok"
     >
-      <Icon name="check" size={14} />
-      Connected, <span className="breathing">waiting for the first event</span>
+      <Icon name="clock" size={14} className="breathing" />
+      Connected, waiting for the first event
     </p>
   )
 }
@@ -22,11 +22,16 @@ function useQuickStartKey() {
   })
 }
 
+function credentialOf(kind: string | undefined, key: string | undefined): Credential {
+  if (key !== undefined) return { kind: 'key', key }
+  return { kind: kind === 'open' ? 'none' : 'file' }
+}
+
 /** What stands on the overview until the first event: how to send one, in the words that work here. */
 export function FirstEvent() {
   const session = useQuery(sessionQuery).data
   const key = useQuickStartKey()
-  const snippets = firstEventSnippets(window.location.origin, key.data?.key)
+  const snippets = firstEventSnippets(window.location.origin, credentialOf(session?.kind, key.data?.key))
   return (
     <Panel className="px-1 py-2 md:px-3 md:py-4">
       <div className="mx-auto max-w-3xl">
@@ -40,10 +45,10 @@ export function FirstEvent() {
           label="Ways to send an event"
           tabs={snippets.map(({ name, text }) => ({
             name,
-            content: <Code text={text} label={`the ${name} example`} />,
+            content: <Code wrap text={text} label={`the ${name} example`} />,
           }))}
         />
-        {session?.scopes.includes('admin') && (
+        {session?.kind !== 'open' && session?.scopes.includes('admin') && (
           <div className="mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 text-sm text-muted">
             {key.data ? (
               <p>

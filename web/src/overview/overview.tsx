@@ -36,6 +36,7 @@ function Charts({ history }: { history: ReturnType<typeof useHistory> }) {
           spanSeconds={spanSeconds}
           format={panel.format}
           height={panel.wide ? 220 : 160}
+          binary={panel.binary ?? false}
           {...(panel.wide ? { className: 'lg:col-span-2' } : {})}
         />
       ))}

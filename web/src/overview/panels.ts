@@ -6,6 +6,7 @@ export interface PanelSpec {
   readonly title: string
   readonly unit: string
   readonly wide?: boolean
+  readonly binary?: boolean
   readonly format: (value: number) => string
   readonly series: (columns: History['series']) => readonly Series[]
 }
@@ -22,11 +23,11 @@ export const panels: readonly PanelSpec[] = [
     wide: true,
     format: formatRate,
     series: (columns) => [
-      { name: 'Received', values: columns.received_per_second, colour: 1 },
+      { name: 'Received', values: columns.received_per_second, colour: 1, strong: true },
       { name: 'Processed', values: columns.processed_per_second, colour: 2, dash: dashed },
-      { name: 'Duplicates', values: columns.duplicates_per_second, colour: 3, dash: dotted },
-      { name: 'Rejected', values: columns.rejected_per_second, colour: 5, dash: [8, 3, 2, 3] },
-      { name: 'Failed', values: columns.failed_per_second, colour: 4 },
+      { name: 'Duplicates', values: columns.duplicates_per_second, colour: 3, dash: dotted, sparse: true },
+      { name: 'Rejected', values: columns.rejected_per_second, colour: 5, dash: [8, 3, 2, 3], sparse: true },
+      { name: 'Failed', values: columns.failed_per_second, colour: 4, strong: true, sparse: true },
     ],
   },
   {
@@ -34,30 +35,31 @@ export const panels: readonly PanelSpec[] = [
     unit: 'from request to receipt',
     format: formatMs,
     series: (columns) => [
-      { name: 'p95', values: columns.ack_p95_ms, colour: 1 },
-      { name: 'p50', values: columns.ack_p50_ms, colour: 2, dash: dashed },
-      { name: 'p99', values: columns.ack_p99_ms, colour: 3, dash: dotted },
+      { name: 'p50', values: columns.ack_p50_ms, colour: 2, dash: dotted },
+      { name: 'p95', values: columns.ack_p95_ms, colour: 1, strong: true },
+      { name: 'p99', values: columns.ack_p99_ms, colour: 3, dash: [10, 3] },
     ],
   },
   {
     title: 'Backlog',
     unit: 'age of the oldest waiting event',
     format: seconds,
-    series: (columns) => [{ name: 'Behind', values: columns.backlog_seconds, colour: 1 }],
+    series: (columns) => [{ name: 'Behind', values: columns.backlog_seconds, colour: 1, strong: true }],
   },
   {
     title: 'Time to process',
     unit: 'from receipt to row',
     format: formatMs,
     series: (columns) => [
-      { name: 'p95', values: columns.processing_p95_ms, colour: 1 },
+      { name: 'p95', values: columns.processing_p95_ms, colour: 1, strong: true },
       { name: 'Event loop p99', values: columns.event_loop_p99_ms, colour: 5, dash: dashed },
     ],
   },
   {
     title: 'Memory',
     unit: 'of the server process',
+    binary: true,
     format: formatBytes,
-    series: (columns) => [{ name: 'Resident', values: columns.memory_bytes, colour: 1 }],
+    series: (columns) => [{ name: 'Resident', values: columns.memory_bytes, colour: 1, strong: true }],
   },
 ]

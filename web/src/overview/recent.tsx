@@ -4,7 +4,7 @@ import type { EventRow } from '../api/api.ts'
 import { buttonLook, Icon, Instant, Panel, StateBadge, Table } from '../design/design.ts'
 
 /** Which rows came after the list was first shown. */
-export function useFresh(rows: readonly EventRow[] | undefined): (row: EventRow) => boolean {
+function useFresh(rows: readonly EventRow[] | undefined): (row: EventRow) => boolean {
   const first = useRef<ReadonlySet<string>>(undefined)
   if (!first.current && rows) first.current = new Set(rows.map((row) => row.event_id))
   return (row) => first.current !== undefined && !first.current.has(row.event_id)

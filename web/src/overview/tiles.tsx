@@ -44,7 +44,7 @@ function HealthTile({ health, summary }: { health: Health | undefined; summary: 
             : 'Asking'}
       </p>
       <p>
-        Running {formatSpan(summary.uptime_seconds)}, since <Instant at={summary.started_at} />
+        Running {formatSpan(summary.uptime_seconds)}, since <Instant at={summary.started_at} as="clock" />
       </p>
     </Tile>
   )
@@ -84,10 +84,11 @@ function AcknowledgeTile({ summary }: { summary: Summary }) {
   )
 }
 
-/** How long the backlog lasts at the present rates; undefined while it does not shrink. */
+/** How long the backlog lasts at the present rates; undefined while it does not shrink, or is gone in a second. */
 function drainSeconds({ backlog, rates }: Summary): number | undefined {
   const shrinks = rates.processed_per_second - rates.received_per_second
-  return backlog.events && shrinks > 0 ? backlog.events / shrinks : undefined
+  const seconds = backlog.events && shrinks > 0 ? backlog.events / shrinks : 0
+  return seconds >= 1 ? seconds : undefined
 }
 
 const knownCount = (count: number | null) => (count === null ? '–' : formatCount(count))

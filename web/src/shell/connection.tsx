@@ -6,7 +6,7 @@ import { useLiveInterval } from './pause.tsx'
 const askEveryMs = 3000
 
 /** What the badge shows. */
-export interface Connection {
+interface Connection {
   readonly kind: 'joining' | 'live' | 'behind' | 'degraded' | 'lost'
   readonly text: string
 }
@@ -20,7 +20,7 @@ interface Seen {
 }
 
 /** Decides what the badge says. */
-export function connectionOf({ health, summary, failedAtMs, nowMs }: Seen): Connection {
+function connectionOf({ health, summary, failedAtMs, nowMs }: Seen): Connection {
   if (failedAtMs !== undefined) {
     const seconds = Math.max(1, Math.ceil((failedAtMs + askEveryMs - nowMs) / 1000))
     return { kind: 'lost', text: `Reconnecting in ${seconds} s` }
@@ -55,10 +55,7 @@ export function ConnectionBadge() {
   const { icon, ink } = looks[kind]
   return (
     <span
-      className={classNames(
-        'figures inline-flex items-center gap-1.5 text-sm font-medium whitespace-nowrap',
-        ink,
-      )}
+      className={classNames('figures inline-flex items-center gap-1.5 text-sm leading-4 font-medium', ink)}
     >
       <Icon name={icon} size={14} />
       {text}

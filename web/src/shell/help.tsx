@@ -37,7 +37,7 @@ export function Help({ onClose }: { onClose: () => void }) {
         />
         <SwitchField
           label="Exact times in lists"
-          hint="Show 10:42:07.123 instead of 5 min ago."
+          hint="Show 10:42:07 instead of 5 min ago."
           checked={preferences.times === 'clock'}
           onChange={(exact) => change({ times: exact ? 'clock' : 'age' })}
         />

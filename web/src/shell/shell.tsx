@@ -9,7 +9,7 @@ import { usePause } from './pause.tsx'
 import { usePreferences } from './preferences.tsx'
 
 export { PageTitle } from './page-title.tsx'
-export { PauseButton, PauseProvider, useLiveInterval, usePause } from './pause.tsx'
+export { PauseButton, PauseProvider, useLiveInterval } from './pause.tsx'
 export { PreferencesProvider, usePreferences } from './preferences.tsx'
 
 const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }))
@@ -35,7 +35,7 @@ export function Mark() {
   )
 }
 
-/** The pages; at the side on wide screens, at the bottom on phones. */
+/** The pages: a column on wide screens, a rail on tablets, a bar at the bottom on phones. */
 function Navigation({ place }: { place: 'side' | 'bottom' }) {
   const side = place === 'side'
   return (
@@ -45,7 +45,7 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
         side ? 'mt-6' : 'fixed inset-x-0 bottom-0 z-20 border-t border-hairline bg-surface md:hidden'
       }
     >
-      <ul className={side ? 'flex flex-col gap-0.5' : 'grid grid-cols-3'}>
+      <ul className={side ? 'flex flex-col gap-1 lg:gap-0.5' : 'grid grid-cols-3'}>
         {pages.map((page) => (
           <li key={page.to}>
             <Link
@@ -57,13 +57,12 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
               }}
               inactiveProps={{ className: 'text-muted hover:text-ink' }}
               className={classNames(
-                'flex items-center font-medium',
-                side
-                  ? 'min-h-9 gap-2.5 rounded-md px-2.5 hover:bg-hover'
-                  : 'min-h-14 flex-col justify-center gap-0.5 text-xs',
+                'flex min-h-14 flex-col items-center justify-center gap-1 text-center text-xs font-medium',
+                side &&
+                  'rounded-md hover:bg-hover lg:min-h-9 lg:flex-row lg:justify-start lg:gap-2.5 lg:px-2.5 lg:text-base',
               )}
             >
-              <Icon name={page.icon} size={side ? 16 : 20} />
+              <Icon name={page.icon} size={18} />
               {page.name}
             </Link>
           </li>
@@ -146,17 +145,19 @@ export function Shell() {
       >
         Skip to the content
       </a>
-      <div className="md:grid md:min-h-dvh md:grid-cols-[12.5rem_minmax(0,1fr)]">
-        <div className="sticky top-0 hidden h-dvh flex-col border-r border-hairline px-3 py-4 md:flex">
-          <Link to="/" className="rounded-md px-2.5">
-            <Mark />
-          </Link>
-          <Navigation place="side" />
-          <div className="mt-auto flex items-center justify-between gap-1 pl-2.5">
-            <ConnectionBadge />
-            {tools}
+      <div className="md:grid md:min-h-dvh md:grid-cols-[6rem_minmax(0,1fr)] lg:grid-cols-[12.5rem_minmax(0,1fr)]">
+        <header className="hidden border-r border-hairline md:block">
+          <div className="sticky top-0 flex h-dvh flex-col px-2 py-4 lg:px-3">
+            <Link to="/" className="self-center rounded-md lg:self-start lg:px-2.5">
+              <Mark />
+            </Link>
+            <Navigation place="side" />
+            <div className="mt-auto flex flex-col items-center justify-between gap-2 lg:flex-row lg:pl-2.5">
+              <ConnectionBadge />
+              {tools}
+            </div>
           </div>
-        </div>
+        </header>
         <header className="sticky top-0 z-20 flex min-h-13 items-center justify-between gap-3 border-b border-hairline bg-canvas px-4 md:hidden">
           <Link to="/">
             <Mark />
