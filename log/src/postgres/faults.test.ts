@@ -154,7 +154,11 @@ describe('generations of remembered ids on postgres', { skip }, () => {
     const connection = await freshDatabase(services.address('postgres'))
     await using rotating = await openPostgresLog({ ...testOptions(connection), idsPerGeneration: 10 })
     // This one never looks after generations by itself: it learns of the rotation only from its own refused append.
-    await using sleeping = await openPostgresLog({ ...testOptions(connection), maintenanceMs: 3_600_000 })
+    await using sleeping = await openPostgresLog({
+      ...testOptions(connection),
+      lanes: 1,
+      maintenanceMs: 3_600_000,
+    })
     const topic = freshTopic()
     await rotating.declare([{ name: topic, partitions: 2 }])
     const first = aRecord(topic, 'a')
