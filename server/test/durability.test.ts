@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { Client } from 'pg'
+import { pino } from 'pino'
+import { openApp } from '../src/app.ts'
+import { readConfig } from '../src/config/config.ts'
 import { acknowledge, missingStrace, openTracedDatabase, openUntraced } from './traced-database.ts'
 import { readWalCalls, withoutSync } from './wal-trace.ts'
 
@@ -43,6 +47,52 @@ test('a planted synchronous_commit=off is found out, although the log is synced 
   skip,
 }, async () => {
   assert.ok((await commitsWithoutSync(['synchronous_commit = off'])) > count / 2)
+})
+
+/** Posts one event after the other to a whole server and returns how many 202 came without a sync of the log. */
+async function answersWithoutSync(planted: readonly string[]): Promise<number> {
+  await using traced = await openTracedDatabase(async (database) => {
+    const client = new Client(database.client('prepare'))
+    await client.connect()
+    for (const setting of planted) await client.query(`alter system set ${setting}`)
+    await client.end()
+  })
+  // Only intake, so that no sync of something else can stand in for the one that is missing.
+  const env = {
+    DATA: traced.data,
+    PORT: '0',
+    OPEN: 'true',
+    ROLES: 'intake',
+    RATE_LIMIT_ADDRESS: '',
+    ALLOW_UNSYNCED: String(planted.length > 0),
+  }
+  const config = await readConfig({ env, cwd: traced.data })
+  await using app = await openApp({ config, version: '0.0.0', log: pino({ level: 'silent' }) })
+  const acks = await acknowledge(count, async (index) => {
+    const event = {
+      event_id: randomUUID(),
+      event_type: 'order.placed',
+      user_id: `u${index}`,
+      properties: { index },
+    }
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(`${app.url}/events`, { method: 'POST', headers, body: JSON.stringify(event) })
+    const receipt = (await answer.json()) as { receipt?: { durability?: string } }
+    assert.equal(answer.status, 202)
+    assert.equal(receipt.receipt?.durability, planted.length > 0 ? 'unsynced' : 'disk')
+  })
+  await app[Symbol.asyncDispose]()
+  return withoutSync(await traced.finish(), acks).length
+}
+
+test('between each of 1,000 events and its 202 a sync of the log completes', { skip }, async () => {
+  assert.equal(await answersWithoutSync([]), 0)
+})
+
+test('a server whose database has a planted fsync=off answers without a sync, and is found out', {
+  skip,
+}, async () => {
+  assert.equal(await answersWithoutSync(['fsync = off']), count)
 })
 
 test('with open_datasync the write itself is the sync, and is seen as one', { skip }, async () => {

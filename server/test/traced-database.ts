@@ -110,22 +110,45 @@ export async function acknowledge(
   count: number,
   act: (index: number) => Promise<void>,
 ): Promise<readonly Acknowledgement[]> {
-  const before = clockOffsetMs()
+  const before = readClocks()
   const acks: Acknowledgement[] = []
   for (let index = 0; index < count; index++) {
     const sentMs = performance.now()
     await act(index)
     acks.push({ sentMs, ackedMs: performance.now() })
   }
-  // The two clocks may drift apart by microseconds in the meantime; the middle is right for both ends to half of it.
-  const offsetMs = (before + clockOffsetMs()) / 2
-  return acks.map(({ sentMs, ackedMs }) => ({ sentMs: sentMs + offsetMs, ackedMs: ackedMs + offsetMs }))
+  const after = readClocks()
+  // The clock of the day may be slewed meanwhile, so what lies between the two readings is interpolated.
+  const speed = (after.dayMs - before.dayMs) / (after.steadyMs - before.steadyMs)
+  const day = (steadyMs: number) => before.dayMs + (steadyMs - before.steadyMs) * speed
+  return acks.map(({ sentMs, ackedMs }) => ({ sentMs: day(sentMs), ackedMs: day(ackedMs) }))
 }
 
-/** How far the clock of the day is ahead of `performance.now()`, exactly: measured at the moment when it ticks. */
-function clockOffsetMs(): number {
-  const start = Date.now()
-  while (Date.now() === start);
-  const monotonicMs = performance.now()
-  return Date.now() - monotonicMs
+interface Clocks {
+  readonly dayMs: number
+  readonly steadyMs: number
+}
+
+/**
+ * Reads both clocks at the same moment. The one of the day has whole milliseconds, so it is read when it ticks; on a
+ * busy machine we may be put aside right then, so the reading with the shortest time around it counts.
+ */
+function readClocks(): Clocks {
+  let best: Clocks = { dayMs: 0, steadyMs: 0 }
+  let shortestMs = Number.POSITIVE_INFINITY
+  for (let tick = 0; tick < 50; tick++) {
+    const start = Date.now()
+    let beforeMs = performance.now()
+    let dayMs = Date.now()
+    let afterMs = performance.now()
+    while (dayMs === start) {
+      beforeMs = afterMs
+      dayMs = Date.now()
+      afterMs = performance.now()
+    }
+    if (afterMs - beforeMs >= shortestMs) continue
+    shortestMs = afterMs - beforeMs
+    best = { dayMs, steadyMs: (beforeMs + afterMs) / 2 }
+  }
+  return best
 }
