@@ -15,7 +15,7 @@ export type Durability = 'disk' | 'unsynced' | `replicas:${number}`
 export const receiptSchema = z
   .object({
     id: z.string().describe('Names this receipt.'),
-    event_id: z.uuid(),
+    event_id: z.guid(),
     position: z.string().describe('Where the event stands in the log. Opaque.'),
     durability: durabilitySchema,
     received_at: z.iso.datetime(),
@@ -36,7 +36,7 @@ export interface Receipt {
 /** Answer to one accepted event. */
 export const acceptedSchema = z
   .object({
-    event_id: z.uuid(),
+    event_id: z.guid(),
     status: z.literal('accepted'),
     message: z.literal('Event accepted for processing'),
     received_at: z.iso.datetime(),
@@ -56,9 +56,9 @@ export type InvalidMember = z.infer<typeof invalidMemberSchema>
  */
 export const batchItemSchema = z
   .discriminatedUnion('status', [
-    z.object({ status: z.literal('accepted'), event_id: z.uuid(), receipt: receiptSchema }),
-    z.object({ status: z.literal('duplicate'), event_id: z.uuid(), receipt: receiptSchema }),
-    z.object({ status: z.literal('conflict'), event_id: z.uuid(), detail: z.string() }),
+    z.object({ status: z.literal('accepted'), event_id: z.guid(), receipt: receiptSchema }),
+    z.object({ status: z.literal('duplicate'), event_id: z.guid(), receipt: receiptSchema }),
+    z.object({ status: z.literal('conflict'), event_id: z.guid(), detail: z.string() }),
     z.object({
       status: z.literal('invalid'),
       event_id: z.string().nullable(),

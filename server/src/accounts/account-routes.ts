@@ -139,7 +139,12 @@ function tokenRoutes(http: Http, { tokens, store, directory, report }: AccountRo
       summary: 'Issue a token for a person or program',
       description: 'A signed JWT. It needs no look-up, so give it a short life; it can be revoked by its id.',
       body: z.strictObject({
-        sub: z.string().min(1).max(255).describe('Who it stands for.'),
+        sub: z
+          .string()
+          .min(1)
+          .max(255)
+          .regex(/^\P{Cc}*$/u, 'must not have control characters')
+          .describe('Who it stands for.'),
         scopes: scopesSchema,
         expires_in_seconds: z.int().min(1).max(tokenSecondsMax).default(tokenSecondsMax),
       }),

@@ -34,7 +34,12 @@ const keySchema = z
   .meta({ id: 'ApiKey' })
 
 const newKeySchema = z.strictObject({
-  name: z.string().trim().min(1).max(100),
+  name: z
+    .string()
+    .trim()
+    .min(1)
+    .max(100)
+    .regex(/^\P{Cc}*$/u, 'must not have control characters'),
   scopes: z.array(scopeSchema).min(1).max(scopes.length),
   rate_limit: z
     .string()

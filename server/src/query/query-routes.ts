@@ -39,7 +39,7 @@ const listedSchema = eventSchema
 const deadLetterSchema = z
   .object({
     id: z.uuid(),
-    event_id: z.uuid(),
+    event_id: z.guid(),
     event_type: z.string(),
     user_id: z.string().nullable(),
     event: eventSchema,
@@ -166,7 +166,7 @@ function eventRoutes(http: Http, query: Query): void {
     schema: {
       tags,
       summary: 'The whole life of one event',
-      params: z.object({ event_id: z.uuid() }),
+      params: z.object({ event_id: z.guid() }),
       response: { 200: lifeSchema, 404: problem('No such event.') },
     },
     handler: async (request) => query.life(request.params.event_id),
@@ -219,7 +219,7 @@ function deadLetterRoutes(http: Http, query: Query): void {
       summary: 'Send one dead letter back to its handlers',
       params: id,
       response: {
-        202: z.object({ id: z.uuid(), event_id: z.uuid(), status: z.literal('retrying') }),
+        202: z.object({ id: z.uuid(), event_id: z.guid(), status: z.literal('retrying') }),
         404: problem('No such dead letter.'),
         409: problem('It was redriven already.'),
       },
