@@ -25,6 +25,7 @@ const shown = (value: unknown): string => {
 }
 
 function errorLines(error: unknown): string {
+  if (typeof error === 'string') return ` ${styleText('dim', 'error=')}${shown(error)}`
   if (typeof error !== 'object' || error === null) return ''
   const { stack, class: name, message } = error as Record<string, unknown>
   const text = typeof stack === 'string' ? stack : `${String(name)}: ${String(message)}`

@@ -94,6 +94,9 @@ test('on a terminal a line reads as time, level, module, message and fields, an 
   const [first, second] = stripVTControlCharacters(to.text).split('\n')
   assert.match(String(first), /^\d\d:\d\d:\d\d\.\d{3} ERROR log: service is down service=database tries=2$/)
   assert.match(String(second), /^ {4}Error: gone$/)
+  const failed = openLog('info', true)
+  failed.log.warn({ error_class: 'ValidationError', error: 'no amount' }, 'event became a dead letter')
+  assert.match(stripVTControlCharacters(failed.to.text), /error_class=ValidationError error="no amount"\n$/)
 })
 
 test('a value too large or too deep is cut, with its size', () => {
