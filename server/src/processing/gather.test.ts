@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LogBatch } from '@pulse/log'
+import { gather } from './gather.ts'
+
+const batch = (nr: number, records = 10) =>
+  ({ nextOffset: nr, records: Array.from({ length: records }) }) as unknown as LogBatch
+
+async function* some(
+  count: number,
+  pause?: (nr: number) => Promise<void> | undefined,
+): AsyncGenerator<LogBatch> {
+  for (let nr = 1; nr <= count; nr++) {
+    const wait = pause?.(nr)
+    if (wait) await wait
+    yield batch(nr)
+  }
+}
+
+const numbers = async (rounds: AsyncIterable<readonly LogBatch[]>) => {
+  const all: number[][] = []
+  for await (const round of rounds) all.push(round.map((each) => each.nextOffset))
+  return all
+}
+
+test('batches that are there go together, up to the size of a round, in order', async () => {
+  assert.deepEqual(await numbers(gather(some(5), 1_000)), [[1, 2, 3, 4, 5]])
+  assert.deepEqual(await numbers(gather(some(5), 20)), [[1, 2], [3, 4], [5]])
+})
+
+test('a round does not wait for what has not come', async () => {
+  let release = () => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const rounds = gather(
+    some(3, (nr) => (nr === 3 ? gate : undefined)),
+    1_000,
+  )
+  assert.deepEqual((await rounds.next()).value?.length, 2)
+  release()
+  assert.deepEqual((await rounds.next()).value?.length, 1)
+  assert.equal((await rounds.next()).done, true)
+})
+
+test('what was read before a failure is handed on first, then the failure is thrown', async () => {
+  const failing = some(3, (nr) => (nr === 3 ? Promise.reject(new Error('gone')) : undefined))
+  const rounds = gather(failing, 10)
+  assert.equal((await rounds.next()).value?.[0]?.nextOffset, 1)
+  assert.equal((await rounds.next()).value?.[0]?.nextOffset, 2)
+  await assert.rejects(rounds.next(), /gone/)
+})
+
+test('leaving early ends the reading', async () => {
+  let ended = false
+  async function* endless() {
+    try {
+      for (let nr = 1; ; nr++) yield batch(nr)
+    } finally {
+      ended = true
+    }
+  }
+  for await (const _ of gather(endless(), 10)) break
+  assert.equal(ended, true)
+})
