@@ -16,16 +16,24 @@ export interface Surroundings {
   readonly cwd?: string
   /** What stands on standard input. */
   readonly input?: string
+  /** Interrupts the command, as Ctrl-C does. */
+  readonly interrupt?: AbortSignal
   /** Told of everything that was printed so far, each time there is more. */
   readonly onStdout?: (text: string, stop: (signal: NodeJS.Signals) => void) => void
 }
 
 /** Runs `pulse` as a process of its own, the way a user does, and gives what it said. */
-export async function runPulse(
+export function runPulse(words: readonly string[], surroundings: Surroundings = {}): Promise<Ran> {
+  return runProgram(main, words, surroundings)
+}
+
+/** Runs a TypeScript program as a process of its own, and gives what it said. */
+export async function runProgram(
+  file: string,
   words: readonly string[],
-  { env, cwd, input, onStdout }: Surroundings = {},
+  { env, cwd, input, interrupt, onStdout }: Surroundings,
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [main, ...words], { env: { PATH: process.env.PATH, ...env }, cwd })
+  const child = spawn(process.execPath, [file, ...words], { env: { PATH: process.env.PATH, ...env }, cwd })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk) => {
@@ -35,6 +43,7 @@ export async function runPulse(
   child.stderr.on('data', (chunk) => {
     stderr += chunk
   })
+  interrupt?.addEventListener('abort', () => child.kill('SIGINT'))
   child.stdin.on('error', () => {})
   child.stdin.end(input ?? '')
   const [exitCode] = await once(child, 'close')

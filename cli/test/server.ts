@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Client, createClient } from '@pulse/client'
-import { type Ran, runPulse, type Surroundings } from './run-pulse.ts'
+import { type Ran, runProgram, type Surroundings } from './run-pulse.ts'
 import { openTemporaryFolder } from './temporary-folder.ts'
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -20,6 +20,8 @@ export interface TestServer extends AsyncDisposable {
   readonly client: Client
   /** Runs `pulse` where the data folder is. */
   pulse(words: readonly string[], more?: Surroundings): Promise<Ran>
+  /** Runs another program in the same surroundings. */
+  run(file: string, words: readonly string[], more?: Surroundings): Promise<Ran>
   /** Ends the server as if the machine had lost it, and starts it again on the same port. */
   crashAndRestart(): Promise<void>
 }
@@ -56,14 +58,16 @@ export async function startTestServer({ words = [], env = {} }: ServerOptions = 
   let child = startPulse(['--port', '0', ...words], data, surroundings)
   const note = await untilReady(child, data)
   const key = (await readFile(join(data, 'key'), 'utf8')).trim()
+  const run = (file: string, line: readonly string[], more: Surroundings = {}) =>
+    runProgram(file, line, { ...more, env: { HOME: home.path, DATA: data, ...more.env } })
   return {
     url: note.url,
     data,
     key,
     home: home.path,
     client: createClient({ url: note.url, credential: key }),
-    pulse: (line, more = {}) =>
-      runPulse(line, { ...more, env: { HOME: home.path, DATA: data, ...more.env } }),
+    pulse: (line, more) => run(main, line, more),
+    run,
     async crashAndRestart() {
       const { pid } = await readNote(data)
       process.kill(pid, 'SIGKILL')

@@ -62,25 +62,16 @@ export async function publishBatch(
 
 async function send(
   transport: Transport,
-  events: readonly SubmittedEvent[],
+  body: readonly SubmittedEvent[],
   options?: CallOptions,
 ): Promise<BatchResult> {
-  try {
-    const answer = await transport.send<BatchResult>(
-      { method: 'POST', path: '/events', body: events, repeatable: true },
-      options,
-    )
-    if (answer.body.results?.length === events.length) return answer.body
-    throw new PulseError({
-      code: 'unexpected_answer',
-      detail: 'The answer does not have one verdict per event.',
-      status: answer.status,
-    })
-  } catch (error) {
-    // A batch of which nothing was accepted is a problem document that still carries every verdict.
-    if (error instanceof PulseError && error.batch?.results.length === events.length) return error.batch
-    throw error
-  }
+  // A batch of which nothing was accepted is answered with one of these, and still with every verdict.
+  const answers = [409, 422, 429, 503]
+  const call = { method: 'POST', path: '/events', body, repeatable: true, answers } as const
+  const answer = await transport.send<BatchResult>(call, options)
+  if (answer.body.results?.length === body.length) return answer.body
+  const detail = 'The answer does not have one verdict per event.'
+  throw new PulseError({ code: 'unexpected_answer', detail, status: answer.status })
 }
 
 function countVerdicts(results: BatchItem[]): BatchResult {

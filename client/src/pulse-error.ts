@@ -1,5 +1,5 @@
 import type { Problem, ProblemCode } from '@pulse/protocol/problem'
-import type { BatchResult, InvalidMember } from '@pulse/protocol/receipt'
+import type { InvalidMember } from '@pulse/protocol/receipt'
 
 /**
  * Why a call failed: a problem code of the server, or one of the three that only a client can see.
@@ -36,8 +36,6 @@ interface PulseErrorFacts {
   readonly errors?: readonly InvalidMember[] | undefined
   /** Seconds. */
   readonly retryAfter?: number | undefined
-  /** Verdicts of a batch of which nothing was accepted. */
-  readonly batch?: BatchResult | undefined
   readonly cause?: unknown
 }
 
@@ -55,8 +53,6 @@ export class PulseError extends Error {
   readonly errors: readonly InvalidMember[]
   /** Seconds that the server asks to wait before the same request is sent again. */
   readonly retryAfter: number | undefined
-  /** Verdict on every event, if the request was a batch of which nothing was accepted. */
-  readonly batch: BatchResult | undefined
 
   constructor(facts: PulseErrorFacts) {
     super(facts.detail, facts.cause === undefined ? undefined : { cause: facts.cause })
@@ -67,7 +63,6 @@ export class PulseError extends Error {
     this.requestId = facts.requestId
     this.errors = facts.errors ?? []
     this.retryAfter = facts.retryAfter
-    this.batch = facts.batch
   }
 
   /** True if the same request, sent again later, can succeed. */
@@ -86,17 +81,6 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
   if (/^\s*\d+(\.\d+)?\s*$/.test(header)) return Number(header)
   const at = Date.parse(header)
   return Number.isNaN(at) ? undefined : Math.max(0, (at - nowMs) / 1000)
-}
-
-function batchOf(body: Record<string, unknown>): BatchResult | undefined {
-  const { results, accepted, duplicates, rejected } = body as Partial<BatchResult>
-  if (!Array.isArray(results)) return undefined
-  return {
-    results,
-    accepted: accepted ?? 0,
-    duplicates: duplicates ?? 0,
-    rejected: rejected ?? results.length,
-  }
 }
 
 /** Makes the error of an answer that is not a success. `text` is its body, which may be no problem document. */
@@ -123,7 +107,6 @@ export function errorOfAnswer(response: Response, text: string): PulseError {
     requestId: problem.request_id ?? requestId,
     errors: problem.errors,
     retryAfter: problem.retry_after ?? retryAfter,
-    batch: batchOf(body),
   })
 }
 

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { runPulse } from './run-pulse.ts'
+import { startTestServer } from './server.ts'
+import { openTemporaryFolder } from './temporary-folder.ts'
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+
+/** `pulse start` with what it said, once it says `text`. */
+async function startSaying(
+  data: string,
+  home: string,
+  text: RegExp,
+): Promise<{ child: ChildProcess; said: () => string }> {
+  const child = spawn(process.execPath, [main, 'start', '--port', '0', '--data', data], {
+    env: { PATH: process.env.PATH, HOME: home, LOG_LEVEL: 'warn' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  await new Promise<void>((resolve, reject) => {
+    const onData = (chunk: Buffer) => {
+      said += chunk
+      if (text.test(said)) resolve()
+    }
+    child.stdout.on('data', onData)
+    child.stderr.on('data', onData)
+    child.once('exit', (code) => reject(new Error(`it ended with ${code}: ${said}`)))
+  })
+  return { child, said: () => said }
+}
+
+test('start prints at most eight lines, and SIGTERM stops the server with exit code 0', async () => {
+  await using folder = await openTemporaryFolder()
+  await using home = await openTemporaryFolder()
+  const { child, said } = await startSaying(folder.path, home.path, /Bound to/)
+  const lines = said().trimEnd().split('\n')
+  assert.ok(lines.length <= 8, said())
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('one key press that arrives twice is one signal: the server stops in order', async () => {
+  await using folder = await openTemporaryFolder()
+  await using home = await openTemporaryFolder()
+  const { child } = await startSaying(folder.path, home.path, /Bound to/)
+  const exited = once(child, 'exit')
+  child.kill('SIGINT')
+  child.kill('SIGINT')
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('a taken port exits with 7', async () => {
+  await using first = await startTestServer()
+  await using folder = await openTemporaryFolder()
+  await using home = await openTemporaryFolder()
+  const port = new URL(first.url).port
+  const second = await runPulse(['start', '--port', port, '--data', folder.path], {
+    env: { HOME: home.path },
+  })
+  assert.equal(second.exitCode, 7)
+  assert.match(second.stderr, new RegExp(port))
+})
+
+test('config check names every wrong setting and exits with 3; a good one exits with 0', async () => {
+  const wrong = await runPulse(['config', 'check'], { env: { PORT: 'x', PARTITIONS: '0' } })
+  assert.equal(wrong.exitCode, 3)
+  assert.match(wrong.stderr, /PORT[\s\S]*PARTITIONS/)
+  assert.equal((await runPulse(['config', 'check'])).exitCode, 0)
+})
+
+test('config explain says where a value comes from', async () => {
+  const { exitCode, stdout } = await runPulse(['config', 'explain', 'PORT'], { env: { PORT: '9000' } })
+  assert.equal(exitCode, 0)
+  assert.match(stdout, /^PORT = 9000\n/)
+  assert.match(stdout, /8000/)
+  assert.equal((await runPulse(['config', 'explain', 'PROT'])).exitCode, 5)
+})
