@@ -19,6 +19,14 @@ const found = (records: ReadonlyMap<number, readonly LogRecord[]>, id: string) =
 
 /** `append`: partitions, order, offsets, outcomes; repeats, or that they are not found. */
 export function appendSuite(open: () => Promise<EventLog>): void {
+  placeTests(open)
+  orderTests(open)
+  contentTests(open)
+  repeatTests(open)
+  repeatPlaceTests(open)
+}
+
+function placeTests(open: () => Promise<EventLog>): void {
   test('every record is settled on its own and in the order given, over topics and partitions', async () => {
     await using log = await open()
     const topics = [freshTopic(), freshTopic()]
@@ -57,7 +65,9 @@ export function appendSuite(open: () => Promise<EventLog>): void {
       keys.map((key) => partitionOf(key, 4)),
     )
   })
+}
 
+function orderTests(open: () => Promise<EventLog>): void {
   test('records of one key stand in the order in which append was called, with many calls at the same time', async () => {
     await using log = await open()
     const topic = freshTopic()
@@ -119,7 +129,9 @@ export function appendSuite(open: () => Promise<EventLog>): void {
     assert.equal(positions.length, 180)
     await readAll(two, topic) // fails at a gap
   })
+}
 
+function contentTests(open: () => Promise<EventLog>): void {
   test('text of any script and size comes back as it was, to the byte', async () => {
     await using log = await open()
     const topic = freshTopic()
@@ -154,7 +166,9 @@ export function appendSuite(open: () => Promise<EventLog>): void {
     const read = [...(await readAll(log, topic)).values()].flat()
     assert.equal(new Set(read.map(({ event }) => event.event_id)).size, 5_000)
   })
+}
 
+function repeatTests(open: () => Promise<EventLog>): void {
   test('the same id sent again is found, or is appended again by a log that cannot tell', async () => {
     await using log = await open()
     const topic = freshTopic()
@@ -192,7 +206,9 @@ export function appendSuite(open: () => Promise<EventLog>): void {
     } else positionOfAppended(conflict)
     assert.equal(found(await readAll(log, topic), record.id).length, log.can.dedupe ? 1 : 2)
   })
+}
 
+function repeatPlaceTests(open: () => Promise<EventLog>): void {
   test('repeats inside one call, in calls at the same time and from another process have one effect if repeats are found', async () => {
     await using one = await open()
     await using two = await open()

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { type Group, type GroupOptions, type HeldPartition, joinGroup, type Verdicts } from './groups.ts'
-import { type EventLog, LogError } from './log.ts'
+import { type Group, type GroupOptions, type HeldPartition, joinGroup } from './groups.ts'
+import { type EventLog, type LogBatch, LogError } from './log.ts'
 import { appendAll, aRecord, freshTopic, inTime, promisedWithinMs } from './suite-records.ts'
 
 /** What groups need: a log, and a database with the log's schema for the offsets, whatever the log's driver. */
@@ -29,9 +29,10 @@ export function groupSuite(
       await inTransaction(world.connection, (tx) => tx.query(createEffects))
     })
     after(() => world?.[Symbol.asyncDispose]())
-    const bench = () => openBench(world ?? assert.fail('the world did not open'))
+    const bench = () => new Bench(world ?? assert.fail('the world did not open')).open()
     sharingTests(bench)
     takingOverTests(bench)
+    failingTests(bench)
     stoppingTests(bench)
   })
 }
@@ -109,7 +110,7 @@ function takingOverTests(bench: NewBench): void {
         }),
     })
     assert.equal(zombie.held().length, 6)
-    await on.until('the zombie at work', async () => on.holding > 0)
+    await on.until('the zombie at work', async () => on.atCommit > 0)
     await on.join()
     await on.untilEffects(40)
     stuck.resolve()
@@ -144,7 +145,9 @@ function takingOverTests(bench: NewBench): void {
       { clean: false, trying: 0, crashes: 2 },
     ])
   })
+}
 
+function failingTests(bench: NewBench): void {
   test('a member that loses its database session goes on by itself, and nothing is done twice', async () => {
     await using on = await bench()
     await on.join()
@@ -166,7 +169,7 @@ function takingOverTests(bench: NewBench): void {
       work: async (held) => {
         for await (const batch of held.batches()) {
           if (failures-- > 0) throw new Error('the handler’s database went away')
-          await on.commit(held, batch.records.length, batch.nextOffset)
+          await on.commit(held, batch)
         }
       },
     })
@@ -220,107 +223,110 @@ async function inTransaction<Result>(
   }
 }
 
-type Bench = Awaited<ReturnType<typeof openBench>>
-
 /** One group on a topic of its own with six partitions, whose work writes a row per event. */
-async function openBench({ log, connection }: GroupWorld) {
-  const run = randomUUID()
-  const topic = freshTopic()
-  await log.declare([{ name: topic, partitions: 6 }])
-  const members: Group[] = []
-  const bench = {
-    log,
-    topic,
-    holding: 0,
-    last: { partition: -1, offset: -1 },
-    append: async (count: number, key?: string) => {
-      const records = Array.from({ length: count }, (_, index) => aRecord(topic, key ?? `user ${index % 37}`))
-      bench.last = (await appendAll(log, records)).at(-1) ?? bench.last
-    },
-    join: async (more: Partial<GroupOptions> = {}) => {
-      const work = (held: HeldPartition) => bench.effect(held)
-      const group = await joinGroup({ name: run, log, connection, topics: [topic], ...times, work, ...more })
-      members.push(group)
-      return group
-    },
-    /** The work: the rows and the offset of a batch in one transaction. */
-    effect: async (held: HeldPartition, { hold }: { hold?: Promise<void> } = {}) => {
-      for await (const batch of held.batches()) {
-        await inTransaction(connection, async (tx) => {
-          for (const { offset, event } of batch.records)
-            await tx.query('insert into public.suite_effects values ($1, $2, $3, $4)', [
-              run,
-              held.partition,
-              offset,
-              event.event_id,
-            ])
-          bench.holding += 1
-          await hold
-          await held.commit(tx, batch.nextOffset, { processed: batch.records.length })
-        })
-        held.committed(batch.nextOffset)
-      }
-    },
-    /** The same in one statement, for work that has its own ideas about reading. */
-    commit: async (held: HeldPartition, count: number, next: number) => {
-      const verdicts: Verdicts = { processed: count }
-      await inTransaction(connection, async (tx) => {
-        await tx.query(
-          `insert into public.suite_effects
-           select $1, $2, o, gen_random_uuid() from generate_series($3::bigint, $4::bigint) o`,
-          [run, held.partition, next - count, next - 1],
-        )
-        await held.commit(tx, next, verdicts)
-      })
-      held.committed(next)
-    },
-    effects: () =>
-      inTransaction(connection, async (tx) => {
-        const { rows } = await tx.query<{ partition: number; offset: string; event_id: string }>(
-          'select partition, "offset", event_id from public.suite_effects where run = $1 order by 1, 2',
-          [run],
-        )
-        return rows
-      }),
-    until: async (what: string, reached: () => Promise<boolean>) => {
-      const deadline = Date.now() + promisedWithinMs
-      while (!(await reached())) {
-        assert.ok(Date.now() < deadline, `${what} did not come within ${promisedWithinMs} ms`)
-        await sleep(20)
-      }
-    },
-    untilEffects: async (count: number) =>
-      bench.until(`${count} effects`, async () => (await bench.effects()).length >= count),
-    checkOnce: async (count: number) => {
-      const rows = await bench.effects()
-      assert.equal(rows.length, count)
-      assert.equal(new Set(rows.map(({ partition, offset }) => `${partition}.${offset}`)).size, count)
-      assert.equal(new Set(rows.map(({ event_id }) => event_id)).size, count)
-    },
-    /** Every offset below the stored one has exactly one verdict, and an effect. */
-    checkVerdicts: async () => {
-      const { rows } = await inTransaction(connection, (tx) =>
-        tx.query<{ passed: string; verdicts: string }>(
-          `select sum(next_offset - first_offset) as passed,
-             sum(processed + repeated + dead + parked + dropped + control) as verdicts
-           from log_group_partitions where group_name = $1`,
-          [run],
-        ),
-      )
-      assert.equal(rows[0]?.passed, rows[0]?.verdicts)
-      assert.equal(Number(rows[0]?.passed), (await bench.effects()).length)
-    },
-    /** Ends the sessions of this group's members, as a restart of the database would. */
-    endSessions: () =>
-      inTransaction(connection, (tx) =>
-        tx.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [
-          `pulse group ${run}`.slice(0, 63),
-        ]),
-      ),
-    [Symbol.asyncDispose]: async () => {
-      const closing = Promise.all(members.map((member) => member[Symbol.asyncDispose]()))
-      await inTime(closing, 'the end of the members')
-    },
+class Bench implements AsyncDisposable {
+  readonly log: EventLog
+  readonly topic = freshTopic()
+  /** Batches that have come as far as their commit. */
+  atCommit = 0
+  /** Where the last appended event stands. */
+  last = { partition: -1, offset: -1 }
+  readonly #run = randomUUID()
+  readonly #connection: pg.ClientConfig
+  readonly #members: Group[] = []
+
+  constructor({ log, connection }: GroupWorld) {
+    this.log = log
+    this.#connection = connection
   }
-  return bench
+
+  async open(): Promise<this> {
+    await this.log.declare([{ name: this.topic, partitions: 6 }])
+    return this
+  }
+
+  async append(count: number, key?: string): Promise<void> {
+    const records = Array.from({ length: count }, (_, index) =>
+      aRecord(this.topic, key ?? `user ${index % 37}`),
+    )
+    this.last = (await appendAll(this.log, records)).at(-1) ?? this.last
+  }
+
+  async join(more: Partial<GroupOptions> = {}): Promise<Group> {
+    const { log, topic } = this
+    const work = (held: HeldPartition) => this.effect(held)
+    const needs = { name: this.#run, log, connection: this.#connection, topics: [topic], work }
+    const group = await joinGroup({ ...needs, ...times, ...more })
+    this.#members.push(group)
+    return group
+  }
+
+  /** The usual work: the rows of a batch and its offset in one transaction, which may be held up before the offset. */
+  async effect(held: HeldPartition, { hold }: { hold?: Promise<void> } = {}): Promise<void> {
+    for await (const batch of held.batches()) await this.commit(held, batch, hold)
+  }
+
+  async commit(held: HeldPartition, batch: LogBatch, hold?: Promise<void>): Promise<void> {
+    await inTransaction(this.#connection, async (tx) => {
+      for (const { offset, event } of batch.records)
+        await tx.query('insert into public.suite_effects values ($1, $2, $3, $4)', [
+          ...[this.#run, held.partition],
+          ...[offset, event.event_id],
+        ])
+      this.atCommit += 1
+      await hold
+      await held.commit(tx, batch.nextOffset, { processed: batch.records.length })
+    })
+    held.committed(batch.nextOffset)
+  }
+
+  async effects(): Promise<{ partition: number; offset: string; event_id: string }[]> {
+    const text = 'select partition, "offset", event_id from public.suite_effects where run = $1'
+    return inTransaction(this.#connection, async (tx) => (await tx.query(text, [this.#run])).rows)
+  }
+
+  async until(what: string, reached: () => Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + promisedWithinMs
+    while (!(await reached())) {
+      assert.ok(Date.now() < deadline, `${what} did not come within ${promisedWithinMs} ms`)
+      await sleep(20)
+    }
+  }
+
+  async untilEffects(count: number): Promise<void> {
+    await this.until(`${count} effects`, async () => (await this.effects()).length >= count)
+  }
+
+  async checkOnce(count: number): Promise<void> {
+    const rows = await this.effects()
+    assert.equal(rows.length, count)
+    assert.equal(new Set(rows.map(({ partition, offset }) => `${partition}.${offset}`)).size, count)
+    assert.equal(new Set(rows.map(({ event_id }) => event_id)).size, count)
+  }
+
+  /** Every offset below the stored one has exactly one verdict, and an effect. */
+  async checkVerdicts(): Promise<void> {
+    const text = `select sum(next_offset - first_offset)::int as passed,
+        sum(processed + repeated + dead + parked + dropped + control)::int as verdicts
+      from log_group_partitions where group_name = $1`
+    const { rows } = await inTransaction(this.#connection, (tx) => tx.query(text, [this.#run]))
+    const effects = (await this.effects()).length
+    assert.deepEqual(rows, [{ passed: effects, verdicts: effects }])
+  }
+
+  /** Ends the sessions of this group's members, as a restart of the database would. */
+  async endSessions(): Promise<void> {
+    const text = 'select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1'
+    const { rowCount } = await inTransaction(this.#connection, (tx) =>
+      tx.query(text, [`pulse group ${this.#run}`.slice(0, 63)]),
+    )
+    assert.ok(rowCount, 'the group has no session of that name')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await inTime(
+      Promise.all(this.#members.map((member) => member[Symbol.asyncDispose]())),
+      'the end of the members',
+    )
+  }
 }

@@ -17,6 +17,12 @@ import {
 
 /** The engine stopped, killed, damaged or emptied under an open log. */
 export function outageSuite(engineOf: () => SuiteEngine): void {
+  awayTests(engineOf)
+  crashTests(engineOf)
+  damageTests(engineOf)
+}
+
+function awayTests(engineOf: () => SuiteEngine): void {
   test('without the engine everything is unavailable, appends settle, and the same log works again after it', async () => {
     const engine = engineOf()
     await using log = await engine.open()
@@ -55,7 +61,9 @@ export function outageSuite(engineOf: () => SuiteEngine): void {
     const ids = [...(await readAll(log, topic)).values()].flat().map(({ event }) => event.event_id)
     assert.ok(ids.includes(before.id) && ids.includes(after.id))
   })
+}
 
+function crashTests(engineOf: () => SuiteEngine): void {
   test('what was acknowledged survives a crash of the engine in the middle of appending, at its offset', async () => {
     const engine = engineOf()
     await using log = await engine.open()
@@ -107,7 +115,9 @@ export function outageSuite(engineOf: () => SuiteEngine): void {
     assert.equal(last?.records.at(-1)?.event.event_id, record.id)
     stop.abort()
   })
+}
 
+function damageTests(engineOf: () => SuiteEngine): void {
   test('a damaged batch throws corrupt with its place; what is before it is served, and nothing of it', async () => {
     const engine = engineOf()
     await using log = await engine.open()

@@ -16,14 +16,22 @@ import {
 const numbered = (topic: string, count: number, key = 'a') =>
   Array.from({ length: count }, (_, index) => aRecord(topic, key, { properties: { index } }))
 
+async function oneTopic(log: EventLog, partitions = 1): Promise<string> {
+  const name = freshTopic()
+  await log.declare([{ name, partitions }])
+  return name
+}
+
 /** `read`: positions, order, the tail, abort, the range. */
 export function readSuite(open: () => Promise<EventLog>): void {
-  const oneTopic = async (log: EventLog, partitions = 1) => {
-    const name = freshTopic()
-    await log.declare([{ name, partitions }])
-    return name
-  }
+  positionTests(open)
+  tailTests(open)
+  leavingTests(open)
+  rangeTests(open)
+  flowTests(open)
+}
 
+function positionTests(open: () => Promise<EventLog>): void {
   test('a read begins at any offset, also in the middle of what one call appended', async () => {
     await using log = await open()
     const topic = await oneTopic(log)
@@ -54,7 +62,9 @@ export function readSuite(open: () => Promise<EventLog>): void {
     // readUntil fails at a batch of a partition that was not asked for.
     await readUntil(log, topic, new Map([...wanted.keys()].map((partition) => [partition, 0])), wanted)
   })
+}
 
+function tailTests(open: () => Promise<EventLog>): void {
   test('a reader that waits at the end gets what is appended next, within half a second', async () => {
     await using log = await open()
     await using other = await open()
@@ -102,7 +112,9 @@ export function readSuite(open: () => Promise<EventLog>): void {
     assert.deepEqual(await inTime(batches.next(), 'the end of the read'), done)
     assert.deepEqual(await inTime(read(AbortSignal.abort(), 0).next(), 'the end of the read'), done)
   })
+}
 
+function leavingTests(open: () => Promise<EventLog>): void {
   test('readers that stop in the middle leave nothing behind that keeps others from reading', async () => {
     await using log = await open()
     const topic = await oneTopic(log)
@@ -117,7 +129,9 @@ export function readSuite(open: () => Promise<EventLog>): void {
       }
     await inTime(readAll(log, topic), 'reading all')
   })
+}
 
+function rangeTests(open: () => Promise<EventLog>): void {
   test('a position beyond the end is out of range', async () => {
     await using log = await open()
     const topic = await oneTopic(log, 2)
@@ -144,7 +158,9 @@ export function readSuite(open: () => Promise<EventLog>): void {
       return Object.is(Reflect.get(Object(error), 'partition'), 0)
     })
   })
+}
 
+function flowTests(open: () => Promise<EventLog>): void {
   test('what becomes visible while others append has no gap: a reader behind the writers sees each offset once', async () => {
     await using log = await open()
     await using other = await open()

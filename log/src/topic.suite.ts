@@ -6,6 +6,13 @@ import { appendAll, aRecord, freshTopic, logError, nowMicros, readAll, readUntil
 
 /** `declare`, `bounds`, `trim`, and what `can` says. */
 export function topicSuite(open: () => Promise<EventLog>): void {
+  declareTests(open)
+  unknownTopicTests(open)
+  sinceTests(open)
+  trimTests(open)
+}
+
+function declareTests(open: () => Promise<EventLog>): void {
   test('can is data with a name, and says a durability that exists', async () => {
     await using log = await open()
     assert.match(log.can.driver, /^[a-z]+$/)
@@ -38,7 +45,9 @@ export function topicSuite(open: () => Promise<EventLog>): void {
     await Promise.all([one.declare([topic]), two.declare([topic]), one.declare([topic])])
     assert.deepEqual(await one.bounds(topic.name), await two.bounds(topic.name))
   })
+}
 
+function unknownTopicTests(open: () => Promise<EventLog>): void {
   test('a topic that nobody declared is unknown to every member', async () => {
     await using log = await open()
     const [topic, known] = [freshTopic(), freshTopic()]
@@ -67,7 +76,9 @@ export function topicSuite(open: () => Promise<EventLog>): void {
     const [batch] = await readUntil(again, topic, new Map([[0, 0]]), new Map([[0, 1]]))
     assert.equal(batch?.epoch, bounds.epoch)
   })
+}
 
+function sinceTests(open: () => Promise<EventLog>): void {
   test('bounds says the first offset that was appended at or after a time', async () => {
     await using log = await open()
     const topic = freshTopic()
@@ -92,7 +103,9 @@ export function topicSuite(open: () => Promise<EventLog>): void {
     assert.equal(await since(0), 0)
     assert.equal(await since(nowMicros() + 60_000_000), 10)
   })
+}
 
+function trimTests(open: () => Promise<EventLog>): void {
   test('trim forgets below, keeps all from there on, and offsets go on as before', async () => {
     await using log = await open()
     const topic = freshTopic()
