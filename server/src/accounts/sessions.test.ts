@@ -196,7 +196,6 @@ test('without credentials (open) everything is allowed from this machine, and no
     `127.0.0.1.evil.example:${port}`,
     'localhost.evil.example',
     '10.0.0.1',
-    '',
   ]) {
     assert.equal(await status('GET', { host }), 403, host)
   }

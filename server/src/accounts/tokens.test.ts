@@ -32,9 +32,9 @@ function claims(changes: Claims = {}): Claims {
 }
 
 /** A token made by hand, so that a library cannot refuse to make a wrong one. */
-function forge(header: Claims, body: Claims, secret: string | Buffer): string {
+function forge(header: Claims, body: Claims, secret: string, hash = 'sha256'): string {
   const signed = `${part(header)}.${part(body)}`
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
+  return `${signed}.${createHmac(hash, secret).update(signed).digest('base64url')}`
 }
 
 async function openWorld(): Promise<{ world: AccountsWorld; secret: string; stack: AsyncDisposable }> {
@@ -63,7 +63,7 @@ test('a token that is forged, foreign, expired, early or incomplete is 401, what
     'an empty secret': forge(good, claims(), ''),
     'a public key as the secret': forge(good, claims(), pem),
     RS256: `${byRsa}.${sign('sha256', Buffer.from(byRsa), privateKey).toString('base64url')}`,
-    'the right secret, HS512 named': forge({ ...good, alg: 'HS512' }, claims(), secret),
+    'the right secret, another algorithm': forge({ ...good, alg: 'HS512' }, claims(), secret, 'sha512'),
     'its own key in the header': forge(
       { ...good, jwk: { kty: 'oct', k: 'AAAA' }, jku: 'http://evil' },
       claims(),
@@ -78,6 +78,7 @@ test('a token that is forged, foreign, expired, early or incomplete is 401, what
     'expired long ago, as text': forge(good, claims({ exp: '9999999999' }), secret),
     'not yet valid': forge(good, claims({ nbf: now + 60 }), secret),
     'issued without end': forge(good, without('exp'), secret),
+    'without the time of issue': forge(good, without('iat'), secret),
     'without an id': forge(good, without('jti'), secret),
     'without scopes': forge(good, without('scope'), secret),
     'without a subject': forge(good, without('sub'), secret),

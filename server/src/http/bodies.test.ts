@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { asJson, asWriter, type HttpWorld, openHttpWorld } from './http-world.ts'
@@ -76,7 +77,26 @@ test('a body over the limit is 413 although the client is still sending, with a 
   const init = { method: 'POST', headers: asJson, body: chunks, duplex: 'half' }
   const chunked = await world.fetch('/raw', init as RequestInit)
   assert.equal(chunked.status, 413)
+  // Many clients read only after they have sent everything: a reset in between would hide the answer from them.
+  const head = `POST /raw HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer writer\r\nContent-Length: ${large.length}\r\n\r\n`
+  assert.match(await sendThenRead(world.port, [Buffer.from(head), large]), /^HTTP\/1\.1 413 /)
 })
+
+function sendThenRead(port: number, parts: readonly Buffer[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.pause()
+    socket.on('error', reject)
+    for (const part of parts.slice(0, -1)) socket.write(part)
+    socket.write(parts.at(-1) ?? '', () => {
+      socket.once('data', (chunk: Buffer) => {
+        resolve(chunk.toString('latin1'))
+        socket.destroy()
+      })
+      socket.resume()
+    })
+  })
+}
 
 test('a strange sender of a large body reads 401', async () => {
   await using world = await openHttpWorld()
