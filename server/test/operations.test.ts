@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -134,6 +135,35 @@ test('EF-19 the summary and the charts of the running server show throughput, la
   }
   const series = await eventually('every event is in the history', complete, 5_000)
   assert.equal(new Set(Object.values(series).map((column) => column.length)).size, 1)
+})
+
+test('docs/operating/metrics.md names exactly the metrics that the server has, with their types and labels', async () => {
+  const text = await (await fetch(`${server.url}/metrics`, { headers: headers() })).text()
+  const page = await readFile(join(import.meta.dirname, '../../docs/operating/metrics.md'), 'utf8')
+  const documented = new Map(
+    [...page.matchAll(/^\| `(pulse_\w+)` \| (\w+) \| ([^|]*)\|/gm)].map(([, name, type, labels]) => [
+      `${name} ${type}`,
+      [...String(labels).matchAll(/`(\w+)`/g)].map(([, label]) => String(label)),
+    ]),
+  )
+  const exposed = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`)
+  assert.deepEqual([...documented.keys()].toSorted(), exposed.toSorted())
+  for (const [family, labels] of documented) {
+    const name = family.split(' ', 1)[0]
+    const used = [...text.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, 'gm'))].flatMap(
+      ([, pairs]) => [...String(pairs).matchAll(/(\w+)="/g)].map(([, label]) => String(label)),
+    )
+    for (const label of new Set(used))
+      assert.ok(label === 'le' || labels.includes(label), `${family}: ${label}`)
+  }
+})
+
+test('promtool finds nothing wrong with /metrics', async (t) => {
+  const text = await (await fetch(`${server.url}/metrics`, { headers: headers() })).text()
+  const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
+  if (checked.error)
+    return t.skip('promtool is not installed; the text is also parsed line by line elsewhere')
+  assert.deepEqual([checked.status, checked.stdout + checked.stderr], [0, ''])
 })
 
 /** Every process of the server's own database. */

@@ -4,19 +4,11 @@ import type { Observed, TypeFacts } from './observations.ts'
 import { registerCounter, registerGauge, registerHistogram } from './prometheus.ts'
 import type { Disk } from './resources.ts'
 
-/** How many connections a pool has, how many of them rest, and how many callers wait for one. */
-export interface PoolFacts {
-  readonly total: number
-  readonly idle: number
-  readonly waiting: number
-}
-
 /** Where the figures come from. Each is asked at a scrape and must not wait for anything. */
 export interface MetricSources {
   readonly observed: Observed
   readonly backlog: () => Backlog | undefined
   readonly services: () => Readonly<Record<string, 'up' | 'down'>>
-  readonly pools: Readonly<Record<string, () => PoolFacts>>
   readonly disk: () => Disk | undefined
   /** Highest one-second p99 of the last minute, milliseconds. */
   readonly eventLoopP99Ms: () => number
@@ -134,15 +126,6 @@ function registerBacklog(metrics: Registry, backlog: MetricSources['backlog']): 
   )
 }
 
-function* poolSamples(pools: MetricSources['pools']) {
-  for (const [pool, read] of Object.entries(pools)) {
-    const { total, idle, waiting } = read()
-    yield { labels: { pool, state: 'busy' }, value: total - idle }
-    yield { labels: { pool, state: 'idle' }, value: idle }
-    yield { labels: { pool, state: 'waiting' }, value: waiting }
-  }
-}
-
 function* memorySamples() {
   const { rss, heapUsed, external } = process.memoryUsage()
   yield { labels: { kind: 'resident' }, value: rss }
@@ -151,12 +134,6 @@ function* memorySamples() {
 }
 
 function registerProcess(metrics: Registry, from: MetricSources): void {
-  registerGauge(metrics, {
-    name: 'pulse_pool_connections',
-    help: 'Connections of a pool by state; waiting counts callers that have none.',
-    labels: ['pool', 'state'],
-    samples: () => poolSamples(from.pools),
-  })
   registerGauge(metrics, {
     name: 'pulse_memory_bytes',
     help: 'Memory of this process; the database has its own.',

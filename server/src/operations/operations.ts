@@ -5,7 +5,7 @@ import { EverySecond } from './background.ts'
 import { type Backlog, BacklogWatch } from './backlog.ts'
 import { HealthProbe, type Probe } from './health-probe.ts'
 import { History, type HistorySeries } from './history.ts'
-import { type PoolFacts, registerMetrics } from './metrics.ts'
+import { registerMetrics } from './metrics.ts'
 import type { Observed } from './observations.ts'
 import type { ObservedLatency } from './observed-latency.ts'
 import { createOperationsReport } from './report.ts'
@@ -21,7 +21,6 @@ export interface OperationsNeeds {
   /** Parts that are not ready beside the probes, for example `starting` or `draining`; empty when all are. */
   readonly isReady: () => readonly string[]
   readonly observed: Observed
-  readonly pools?: Readonly<Record<string, () => PoolFacts>>
   /** Folder whose disk is watched. */
   readonly dataDir: string
   readonly version: string
@@ -84,12 +83,11 @@ class RunningOperations implements Operations {
   }
 
   async start(): Promise<void> {
-    const { observed, pools, version, startedAt, metrics } = this.#needs
+    const { observed, version, startedAt, metrics } = this.#needs
     registerMetrics(metrics, {
       observed,
       version,
       startedAt,
-      pools: pools ?? {},
       backlog: () => this.#backlog.fresh(),
       services: () => this.#probe.services(),
       disk: () => this.#disk,
