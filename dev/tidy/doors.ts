@@ -23,6 +23,7 @@ export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/config/define-config.ts',
   'server/src/http/access.ts',
   'server/src/http/bodies.ts',
+  'server/src/http/openapi.ts',
   'server/src/http/problem-error.ts',
   'server/src/operations/observations.ts',
 ])
