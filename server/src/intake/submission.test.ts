@@ -100,14 +100,14 @@ test('a damaged line of NDJSON spoils only itself, and blank lines are none', ()
 
 describe('CloudEvents', () => {
   const structured = { specversion: '1.0', id: '1', source: '/s', type: 't', data: { a: 1 } }
-  const valueOf = (body: Buffer | undefined, headers: Record<string, string>) => {
+  const mappedOf = (body: Buffer | undefined, headers: Record<string, string>) => {
     const item = readSubmission(body, headers, 10).items[0]
     assert.ok(item && 'value' in item, JSON.stringify(item))
     return item.value
   }
 
   test('mean the same in structured, batched and binary mode', () => {
-    const one = valueOf(Buffer.from(JSON.stringify(structured)), {
+    const one = mappedOf(Buffer.from(JSON.stringify(structured)), {
       'content-type': 'application/cloudevents+json',
     })
     assert.deepEqual(one, {
@@ -117,14 +117,14 @@ describe('CloudEvents', () => {
       properties: { a: 1, cloudevent: { id: '1', source: '/s' } },
     })
     const batch = Buffer.from(JSON.stringify([structured]))
-    assert.deepEqual(valueOf(batch, { 'content-type': 'application/cloudevents-batch+json' }), one)
+    assert.deepEqual(mappedOf(batch, { 'content-type': 'application/cloudevents-batch+json' }), one)
     const headers = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't' }
-    const binary = valueOf(Buffer.from('{"a":1}'), { ...headers, 'content-type': 'application/json' })
+    const binary = mappedOf(Buffer.from('{"a":1}'), { ...headers, 'content-type': 'application/json' })
     assert.deepEqual(binary, {
       ...(one as object),
       properties: { a: 1, cloudevent: { id: '1', source: '/s', datacontenttype: 'application/json' } },
     })
-    const bytes = valueOf(Buffer.from([1, 2, 255]), { ...headers, 'content-type': 'image/png' })
+    const bytes = mappedOf(Buffer.from([1, 2, 255]), { ...headers, 'content-type': 'image/png' })
     assert.equal((bytes as { properties: { data_base64: string } }).properties.data_base64, 'AQL/')
   })
 
