@@ -50,7 +50,7 @@ export function SignIn() {
     mutationFn: signIn,
     onSuccess: async () => {
       client.clear()
-      router.history.push(safeNext(next))
+      router.history.push(`${router.basepath}${safeNext(next)}`)
     },
   })
   const begun = useRef(false)

@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { AxeBuilder } from '@axe-core/playwright'
+import { type Browser, type BrowserContext, chromium, type Page } from '@playwright/test'
+import { type StartedServer, startServer } from './started-server.ts'
+
+const chromiumPath = '/usr/bin/chromium'
+const isThere = existsSync(chromiumPath)
+if (!isThere && (process.env.REQUIRE ?? '').split(',').includes('chromium'))
+  throw new Error(`${chromiumPath} is missing, and REQUIRE names it`)
+
+const waitMsMax = 20_000
+const run = promisify(execFile)
+
+/** A browser window of somebody who has just opened it. What its console complained of is in `complaints`. */
+interface Window extends AsyncDisposable {
+  readonly page: Page
+  readonly complaints: readonly string[]
+}
+
+interface Look {
+  readonly width?: number
+  readonly theme?: 'light' | 'dark'
+  /** Cookies of another window, for somebody who is signed in already. */
+  readonly signedInAs?: BrowserContext
+}
+
+async function openWindow(
+  browser: Browser,
+  { width = 1280, theme = 'light', signedInAs }: Look = {},
+): Promise<Window> {
+  const storageState = await signedInAs?.storageState()
+  const context = await browser.newContext({
+    viewport: { width, height: 800 },
+    colorScheme: theme,
+    // Nothing moves, so that axe never measures a colour that is half way in.
+    reducedMotion: 'reduce',
+    ...(storageState ? { storageState } : {}),
+  })
+  context.setDefaultTimeout(waitMsMax)
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (said) => {
+    // Answers such as 401 and 422 are part of the journeys; the browser logs them by itself.
+    if (said.type() === 'error' && !said.text().startsWith('Failed to load resource'))
+      complaints.push(said.text())
+  })
+  return { page, complaints, [Symbol.asyncDispose]: () => context.close() }
+}
+
+const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { level: 1, name })
+
+async function axeFindsNothing(page: Page, where: string): Promise<void> {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
+    .analyze()
+  const found = violations.map(
+    ({ id, nodes }) =>
+      `${where}: ${id}\n${nodes.map((node) => `  ${node.html}\n  ${node.failureSummary}`).join('\n')}`,
+  )
+  assert.deepEqual(found, [])
+}
+
+async function fitsItsWidth(page: Page, where: string): Promise<void> {
+  const over = await page.evaluate<number>(
+    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+  )
+  assert.ok(over <= 0, `${where} scrolls sideways by ${over} px`)
+}
+
+describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing` }, () => {
+  let server: StartedServer
+  let browser: Browser
+  let operator: Window
+  let purchaseId = ''
+
+  const post = async (path: string, body?: unknown) => {
+    const answer = await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${server.key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    assert.ok(answer.ok, `${path} answered ${answer.status}`)
+    return (await answer.json()) as Record<string, unknown>
+  }
+  const signInLink = async () => String((await post('/admin/sign-in-links', { role: 'admin' })).url)
+
+  before(async () => {
+    server = await startServer()
+    browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] })
+    operator = await openWindow(browser)
+  })
+  after(async () => {
+    await browser?.close()
+    await server?.[Symbol.asyncDispose]()
+  })
+
+  test('a sign-in link leads to the empty state, whose curl brings the first event and its life', async () => {
+    const { page } = operator
+    const link = await signInLink()
+    await page.goto(link)
+    await heading(page, 'Overview').waitFor()
+    assert.equal(page.url(), `${server.url}/ui/`, 'the token is neither in the address nor in the history')
+    await page.getByText('Connected, waiting for the first event').waitFor()
+    await axeFindsNothing(page, 'the empty overview')
+
+    const curl = await page.getByRole('region', { name: 'the curl example' }).innerText()
+    // The folder in which somebody started Pulse, as the example presumes.
+    const folder = await mkdtemp(join(tmpdir(), 'pulse-shell-'))
+    try {
+      await symlink(server.data, join(folder, 'pulse-data'))
+      const { stdout } = await run('sh', ['-c', curl], { cwd: folder })
+      const answer = JSON.parse(stdout) as { status: string; event_id: string }
+      assert.equal(answer.status, 'accepted')
+      purchaseId = answer.event_id
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+
+    const sentAt = performance.now()
+    await page.getByText(/^First event received/).waitFor()
+    assert.ok(performance.now() - sentAt < 5_000, 'the event shows up by itself, within seconds')
+    await page.getByRole('link', { name: 'View its life' }).click()
+    await heading(page, /purchase/).waitFor()
+    await page.getByText('processed', { exact: true }).waitFor()
+    assert.equal(page.url(), `${server.url}/ui/events/${purchaseId}`)
+    await page.reload()
+    await heading(page, /purchase/).waitFor()
+
+    await using other = await openWindow(browser)
+    await other.page.goto(link)
+    await other.page.getByText('A link works once and for 30 minutes.', { exact: false }).waitFor()
+  })
+
+  test('whoever is not signed in is asked to, by a pasted key too, and then comes where they wanted to go', async () => {
+    await using stranger = await openWindow(browser)
+    const { page } = stranger
+    await page.goto(`${server.url}/ui/events?user_id=ada`)
+    await heading(page, 'Sign in').waitFor()
+    await axeFindsNothing(page, 'the sign-in page')
+    await page.getByLabel('Or paste the link, or an API key').fill(server.key)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await heading(page, 'Events').waitFor()
+    assert.equal(page.url(), `${server.url}/ui/events?user_id=ada`)
+    await page.getByRole('link', { name: 'purchase' }).waitFor()
+    const stored = await page.evaluate<string>('JSON.stringify({ ...localStorage, ...sessionStorage })')
+    assert.ok(!stored.includes(server.key), 'the key is not kept in the browser')
+  })
+
+  test('a query stands in the address, and a refused one says why and what to do', async () => {
+    const { page } = operator
+    await page.goto(`${server.url}/ui/events`)
+    await page.getByLabel('User').fill('nobody')
+    await page.keyboard.press('Enter')
+    await page.getByText('No event matches').waitFor()
+    assert.equal(page.url(), `${server.url}/ui/events?user_id=nobody`)
+    await page.goto(`${server.url}/ui/events?properties.amount=42.5`)
+    await page.getByText('Query too wide').waitFor()
+    await page
+      .getByText(/request \S+/)
+      .first()
+      .waitFor()
+    await page.getByLabel('Type').fill('purchase')
+    await page.getByLabel('Received').selectOption('1h')
+    await page.getByRole('button', { name: 'Search', exact: true }).click()
+    await page.getByRole('link', { name: 'purchase' }).waitFor()
+    assert.equal(new URL(page.url()).searchParams.get('properties.amount'), '42.5')
+    await page.reload()
+    await page.getByRole('link', { name: 'purchase' }).waitFor()
+  })
+
+  test('a dead letter is counted by its cause, opened beside the list and redriven after a question', async () => {
+    const { page } = operator
+    await post('/events', { event_type: 'purchase', user_id: 'grace', properties: { amount: -1 } })
+    await page.goto(`${server.url}/ui/dead-letters`)
+    await page.getByRole('button', { name: /PermanentError.*1/s }).waitFor()
+    await page.getByRole('link', { name: 'purchase' }).click()
+    const sheet = page.getByRole('dialog', { name: 'purchase' })
+    await sheet.getByText('Purchase amount must be positive').waitFor()
+    await page.reload()
+    await sheet.getByText('Purchase amount must be positive').waitFor()
+    await sheet.getByRole('button', { name: 'Redrive', exact: true }).click()
+    await sheet.getByRole('button', { name: 'Yes, redrive' }).click()
+    await page.getByText('purchase is on its way to purchase again.').waitFor()
+    await page.keyboard.press('Escape')
+    await sheet.waitFor({ state: 'detached' })
+    assert.equal(page.url(), `${server.url}/ui/dead-letters`)
+  })
+
+  test('the keyboard reaches every page, every row and every point of a chart', async () => {
+    const { page } = operator
+    await page.goto(`${server.url}/ui/`)
+    const chart = page.getByRole('img', { name: /^Throughput, events per second\. Received: now/ })
+    await chart.focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.getByText(/^\d\d:\d\d:\d\d: Received .*, Processed /).waitFor()
+    await page.keyboard.press('Escape')
+    await chart.blur()
+    await page.keyboard.press('Space')
+    await page.getByRole('button', { name: 'Resume' }).waitFor()
+    await page.keyboard.press('g')
+    await page.keyboard.press('e')
+    await heading(page, 'Events').waitFor()
+    await page.getByRole('link', { name: 'purchase' }).first().waitFor()
+    await page.keyboard.press('j')
+    await page.keyboard.press('Enter')
+    await heading(page, /purchase/).waitFor()
+    await page.keyboard.press('Control+k')
+    await page.getByRole('combobox', { name: 'Page, event type or event id' }).fill(purchaseId)
+    await page.getByRole('option', { name: new RegExp(purchaseId) }).waitFor()
+    await axeFindsNothing(page, 'the palette')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(`${server.url}/ui/events/${purchaseId}`)
+    await page.keyboard.press('?')
+    await page.getByRole('dialog', { name: 'Keyboard and preferences' }).waitFor()
+    await axeFindsNothing(page, 'the help')
+    await page.getByRole('switch', { name: 'Single-key shortcuts' }).uncheck()
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('g')
+    await page.keyboard.press('o')
+    assert.match(page.url(), /\/events\//, 'keys that are switched off do nothing')
+  })
+
+  test('axe finds nothing on any page, in both themes, and nothing scrolls sideways at 320 px', async () => {
+    const letter = (await (
+      await fetch(`${server.url}/dead-letters`, { headers: { authorization: `Bearer ${server.key}` } })
+    ).json()) as { data: { id: string; event_id: string }[] }
+    const { id = '', event_id = '' } = letter.data[0] ?? {}
+    const pages: readonly (readonly [string, string | RegExp])[] = [
+      ['', 'Newest events'],
+      ['events', 'Took'],
+      ['events?properties.amount=1', 'Query too wide'],
+      [`events/${purchaseId}`, 'Its life'],
+      [`events/${event_id}`, /in handler/],
+      [`events/${randomUUID()}`, 'No such event'],
+      ['dead-letters', 'By cause'],
+      [`dead-letters?open=${id}`, 'Payload'],
+      ['design', 'Design system'],
+    ]
+    const looks = [
+      { theme: 'light', width: 1280 },
+      { theme: 'dark', width: 1280 },
+      { theme: 'light', width: 320 },
+    ] as const
+    for (const look of looks) {
+      await using window = await openWindow(browser, { ...look, signedInAs: operator.page.context() })
+      for (const [path, sign] of pages) {
+        const where = `/ui/${path} (${look.theme}, ${look.width} px)`
+        await window.page.goto(`${server.url}/ui/${path}`)
+        await window.page.getByText(sign).first().waitFor()
+        await axeFindsNothing(window.page, where)
+        await fitsItsWidth(window.page, where)
+      }
+      assert.deepEqual(window.complaints, [])
+    }
+  })
+
+  test('no page broke the rules of its content policy or threw', () => {
+    assert.deepEqual(operator.complaints, [])
+  })
+})
