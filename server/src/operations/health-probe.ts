@@ -10,7 +10,7 @@ interface ProbeNeeds {
 }
 
 /** A result older than this is no longer an answer: the service counts as down. */
-export const staleMs = 2_000
+const staleMs = 2_000
 
 interface Seen {
   up: boolean
