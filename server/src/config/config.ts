@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
-import { isAbsolute, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ConfigError, type ConfigProblem } from './config-error.ts'
-import { type ConfigParts, partNames, readParts } from './config-parts.ts'
+import { partNames, readParts } from './config-parts.ts'
 import { excludedTogether } from './exclusions.ts'
-import { type Setting, type SettingKey, type SettingValues, settingList } from './settings.ts'
+import { type Setting, type SettingValues, settingList } from './settings.ts'
+import { slices } from './slices.ts'
 import {
   type Candidate,
   candidatesFor,
@@ -134,109 +135,6 @@ function explanation(
 function shown(setting: Setting, raw: unknown): string {
   const value = setting.kind.read(raw)
   return value === undefined ? JSON.stringify(raw) : setting.kind.write(value)
-}
-
-interface Read {
-  readonly found: ReadonlyMap<string, readonly Candidate[]>
-  readonly places: Places
-  readonly parts: ConfigParts
-  readonly from: ConfigSources
-}
-
-/** An absolute path for a setting that names a file or folder; in a config file, relative to that file. */
-function pathOf(key: SettingKey, value: string, read: Read): string {
-  return isAbsolute(value) ? value : resolve(read.found.get(key)?.[0]?.folder ?? read.from.cwd, value)
-}
-
-function slices(values: SettingValues, read: Read) {
-  const data = pathOf('data', values.data, read)
-  const tls =
-    values.tlsCertFile === undefined || values.tlsKeyFile === undefined
-      ? undefined
-      : {
-          certFile: pathOf('tlsCertFile', values.tlsCertFile, read),
-          keyFile: pathOf('tlsKeyFile', values.tlsKeyFile, read),
-        }
-  const { eventTypes, topics, handlers, migrations } = read.parts
-  return {
-    data,
-    /** Absolute path of the config file that was read, if any. */
-    file: read.places.file?.path,
-    open: values.open,
-    demo: values.demo,
-    roles: values.roles,
-    http: {
-      port: values.port,
-      host: values.host,
-      publicUrl: values.publicUrl,
-      trustedProxies: values.trustedProxies,
-      tls,
-      insecureHttp: values.insecureHttp,
-      corsOrigins: values.corsOrigins,
-      bodyBytesMax: values.bodyBytesMax,
-    },
-    accounts: {
-      data,
-      open: values.open,
-      demo: values.demo,
-      publicUrl: values.publicUrl,
-      jwtSecret: values.jwtSecret,
-      rateLimitKey: values.rateLimitKey,
-      rateLimitAddress: values.rateLimitAddress,
-    },
-    database: {
-      data,
-      url: values.databaseUrl,
-      allowUnsynced: values.allowUnsynced,
-      migrations,
-      /** False if somebody chose the folder: then it must work as it is. */
-      dataIsDefault: (read.found.get('data')?.length ?? 0) === 0,
-    },
-    log: {
-      driver: values.logDriver,
-      kafkaBrokers: values.kafkaBrokers,
-      partitions: values.partitions,
-      appendLanes: values.appendLanes,
-      idWindowHours: values.idWindowHours,
-      retentionHours: values.logRetentionHours,
-      topics,
-    },
-    intake: {
-      rateMax: values.intakeRateMax,
-      ackDelayMsMax: values.ackDelayMsMax,
-      backlogSecondsMax: values.backlogSecondsMax,
-      diskUsedRatioMax: values.diskUsedRatioMax,
-      futureSkewSecondsMax: values.futureSkewSecondsMax,
-      strictTypes: values.strictTypes,
-      bodyBytesMax: values.bodyBytesMax,
-      eventBytesMax: values.eventBytesMax,
-      batchEventsMax: values.batchEventsMax,
-      eventTypes,
-    },
-    processing: {
-      retryAttempts: values.retryAttempts,
-      retryBaseMs: values.retryBaseMs,
-      retryMaxMs: values.retryMaxMs,
-      handlerTimeoutMs: values.handlerTimeoutMs,
-      handlerConcurrency: values.handlerConcurrency,
-      orderPerKey: values.orderPerKey,
-      demo: values.demo,
-      eventTypes,
-      handlers,
-    },
-    retention: {
-      idWindowHours: values.idWindowHours,
-      logHours: values.logRetentionHours,
-      rowDays: values.rowRetentionDays,
-      deadLetterDays: values.deadLetterRetentionDays,
-    },
-    operations: {
-      data,
-      drainMsMax: values.drainMsMax,
-      diskUsedRatioMax: values.diskUsedRatioMax,
-      logLevel: values.logLevel ?? (read.from.terminal ? ('warn' as const) : ('info' as const)),
-    },
-  }
 }
 
 /** Freezes plain objects and lists all the way down; functions (handlers) are left as they are. */
