@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { runPulse } from './run-pulse.ts'
-import { startTestServer } from './server.ts'
+import { eventually, startTestServer } from './server.ts'
 import { openTemporaryFolder } from './temporary-folder.ts'
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -14,9 +16,10 @@ async function startSaying(
   data: string,
   home: string,
   text: RegExp,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<{ child: ChildProcess; said: () => string }> {
   const child = spawn(process.execPath, [main, 'start', '--port', '0', '--data', data], {
-    env: { PATH: process.env.PATH, HOME: home, LOG_LEVEL: 'warn' },
+    env: { PATH: process.env.PATH, HOME: home, LOG_LEVEL: 'warn', ...more },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let said = ''
@@ -51,6 +54,32 @@ test('one key press that arrives twice is one signal: the server stops in order'
   child.kill('SIGINT')
   child.kill('SIGINT')
   assert.deepEqual(await exited, [0, null])
+})
+
+test('a second signal ends a server that is still finishing, at once', async () => {
+  await using folder = await openTemporaryFolder()
+  await using home = await openTemporaryFolder()
+  const handler = 'export default { handlers: { stuck: () => new Promise(() => {}) } }'
+  const CONFIG = await home.write('stuck.config.ts', handler)
+  // So patient that only the second signal can end it within this test.
+  const patience = { CONFIG, DRAIN_MS_MAX: '600000', HANDLER_TIMEOUT_MS: '600000' }
+  const { child, said } = await startSaying(folder.path, home.path, /Bound to/, patience)
+  const ended = once(child, 'exit')
+  await runPulse(['events', 'send', 'stuck', '--data', folder.path], { env: { HOME: home.path } })
+  await eventually(async () => {
+    const { data } = JSON.parse(
+      (await runPulse(['top', '--count', '1', '--json', '--data', folder.path])).stdout,
+    )
+    return data.queue_length === 1 ? true : undefined
+  })
+  child.kill('SIGINT')
+  await eventually(async () => (said().includes('Finishing') ? true : undefined))
+  // Later than what still counts as the same key press.
+  setTimeout(() => child.kill('SIGINT'), 400)
+  assert.deepEqual(await ended, [130, null])
+  // It left its database to the next server, and there is none.
+  const [postmaster] = (await readFile(join(folder.path, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')
+  process.kill(Number(postmaster), 'SIGINT')
 })
 
 test('a taken port exits with 7', async () => {
