@@ -140,6 +140,9 @@ function openPool(from: { name: string; max: number; client: ClientConfig; repor
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
   })
+  // The pool listens only to clients that are idle. One that is lent out and loses its server between two queries
+  // would end the process; its borrower learns of the loss from the next query.
+  pool.on('connect', (client) => client.on('error', () => {}))
   pool.on('error', (error) => from.report.poolLost(from.name, reasonOf(error)))
   from.report.watchPool(from.name, () => pool)
   return pool
