@@ -23,7 +23,7 @@ interface Flight {
 }
 
 /** Reads the properties of a `flight.departed` event. Throws PermanentError: trying again would not mend them. */
-export function readFlight({ properties }: Event): Flight {
+function readFlight({ properties }: Event): Flight {
   const { delay, distance, origin, destination } = properties
   if (typeof delay !== 'number' || !Number.isInteger(delay))
     throw new PermanentError('delay must be whole minutes')

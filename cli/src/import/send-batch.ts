@@ -97,7 +97,7 @@ function stillRefused(item: BatchItem | undefined): PulseError {
 }
 
 /** The sum of two outcomes. */
-export function join(one: BatchOutcome, other: BatchOutcome): BatchOutcome {
+function join(one: BatchOutcome, other: BatchOutcome): BatchOutcome {
   return { counts: addCounts(one.counts, other.counts), bad: [...one.bad, ...other.bad] }
 }
 
