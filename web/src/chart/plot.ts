@@ -118,12 +118,12 @@ export function openPlot({
     {
       width: Math.max(host.clientWidth, 120),
       height,
-      padding: [8, 22, 0, 0],
+      padding: [8, 30, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: cursorKey }, points: { size: 6 } },
       scales: {
-        // The window is the same for every chart and slides; a young server's line starts within it.
-        x: { range: (_, __, max) => [max - spanSeconds, max] },
+        // The window slides. While a server is young it is as wide as what there is, at least a minute.
+        x: { range: (_, min, max) => [max - Math.min(spanSeconds, Math.max(60, max - min)), max] },
         y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
       },
       axes: axes(() => paint, format, binary),

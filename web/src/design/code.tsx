@@ -81,7 +81,7 @@ export function Code({
           tall ? 'max-h-[32rem]' : 'max-h-72',
         )}
       >
-        <pre className="font-mono whitespace-[inherit]">
+        <pre className="font-mono [white-space:inherit]">
           <code>{text}</code>
         </pre>
       </section>

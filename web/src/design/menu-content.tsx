@@ -42,30 +42,32 @@ function Entry({ entry }: { entry: MenuEntry }) {
   )
 }
 
-/** The menu itself, open as soon as it is there: it is fetched when its button is first pressed. */
+/**
+ * The menu itself, in the landmark of its button rather than at the end of the page; open as soon as it is there: it is fetched when its button is first
+ * pressed.
+ */
 export function MenuContent({ trigger, groups }: MenuProps) {
   return (
     <Radix.Root modal={false} defaultOpen>
       <Radix.Trigger asChild>{trigger({})}</Radix.Trigger>
-      <Radix.Portal>
-        <Radix.Content
-          align="end"
-          sideOffset={6}
-          collisionPadding={8}
-          className="z-30 max-h-[var(--radix-dropdown-menu-content-available-height)] min-w-56 overflow-y-auto rounded-md border border-hairline bg-raised p-1 text-ink shadow-over"
-        >
-          {groups.map((group, index) => (
-            <Radix.Group
-              key={group[0]?.label}
-              className={classNames(index > 0 && 'mt-1 border-t border-hairline pt-1')}
-            >
-              {group.map((entry) => (
-                <Entry key={entry.label} entry={entry} />
-              ))}
-            </Radix.Group>
-          ))}
-        </Radix.Content>
-      </Radix.Portal>
+
+      <Radix.Content
+        align="end"
+        sideOffset={6}
+        collisionPadding={8}
+        className="z-30 max-h-[var(--radix-dropdown-menu-content-available-height)] min-w-56 overflow-y-auto rounded-md border border-hairline bg-raised p-1 text-ink shadow-over"
+      >
+        {groups.map((group, index) => (
+          <Radix.Group
+            key={group[0]?.label}
+            className={classNames(index > 0 && 'mt-1 border-t border-hairline pt-1')}
+          >
+            {group.map((entry) => (
+              <Entry key={entry.label} entry={entry} />
+            ))}
+          </Radix.Group>
+        ))}
+      </Radix.Content>
     </Radix.Root>
   )
 }

@@ -23,6 +23,8 @@ export function Sheet({ title, onClose, children, footer, shape = 'sheet' }: She
     const element = dialog.current
     const before = document.activeElement
     if (element && !element.open) element.showModal()
+    // The dialog focuses its first control, the cross; a field that is there to be written in comes first.
+    element?.querySelector<HTMLElement>('[data-focus]')?.focus()
     return () => {
       element?.close()
       if (before instanceof HTMLElement) before.focus()

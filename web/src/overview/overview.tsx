@@ -60,7 +60,7 @@ export function Overview() {
   const first = waited.current ? rows?.at(-1) : undefined
   return (
     <>
-      <PageTitle name="Overview" lead="The last ten minutes, once a second.">
+      <PageTitle name="Overview" lead="Up to the last ten minutes, once a second.">
         <PauseButton />
       </PageTitle>
       {rows?.length === 0 && (

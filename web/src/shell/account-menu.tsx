@@ -30,11 +30,11 @@ export function AccountMenu({ onHelp }: { onHelp: () => void }) {
     ? [
         {
           kind: 'note',
-          label: session.kind === 'open' ? 'Open server' : session.name,
+          label: session.kind === 'open' ? 'Open server' : 'Signed in',
           detail:
             session.kind === 'open'
               ? 'Started with --open: nobody signs in'
-              : `${session.role ?? session.kind}`,
+              : `as ${session.role ?? session.name}`,
         },
       ]
     : []

@@ -91,8 +91,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   return (
     <Sheet title="Go to" shape="box" onClose={onClose}>
       <input
-        // biome-ignore lint/a11y/noAutofocus: somebody just asked for this field.
-        autoFocus
+        data-focus
         type="text"
         role="combobox"
         aria-label="Page, event type or event id"

@@ -58,6 +58,7 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
               inactiveProps={{ className: 'text-muted hover:text-ink' }}
               className={classNames(
                 'flex min-h-14 flex-col items-center justify-center gap-1 text-center text-xs font-medium',
+                'aria-[current=page]:forced-colors:underline',
                 side &&
                   'rounded-md hover:bg-hover lg:min-h-9 lg:flex-row lg:justify-start lg:gap-2.5 lg:px-2.5 lg:text-base',
               )}
@@ -147,7 +148,7 @@ export function Shell() {
       </a>
       <div className="md:grid md:min-h-dvh md:grid-cols-[6rem_minmax(0,1fr)] lg:grid-cols-[12.5rem_minmax(0,1fr)]">
         <header className="hidden border-r border-hairline md:block">
-          <div className="sticky top-0 flex h-dvh flex-col px-2 py-4 lg:px-3">
+          <div className="sticky top-0 z-10 flex h-dvh flex-col px-2 py-4 lg:px-3">
             <Link to="/" className="self-center rounded-md lg:self-start lg:px-2.5">
               <Mark />
             </Link>
