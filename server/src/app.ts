@@ -62,19 +62,56 @@ export async function openApp(needs: AppNeeds): Promise<App> {
   return { ...app, [Symbol.asyncDispose]: () => parts.disposeAsync() }
 }
 
+type State = 'starting' | 'running' | 'draining'
+
+/** What every step of the start hands to the next. */
+interface Foundation {
+  readonly config: Config
+  readonly version: string
+  readonly metrics: Registry
+  readonly observations: ReturnType<typeof createObservations>
+  readonly database: Database
+  readonly schemas: Schemas
+  readonly log: EventLog
+  /** Connections for requests. */
+  readonly pool: pg.Pool
+  /** The logger of a module. */
+  module(name: string): Logger
+  /** Whether this process has a role. */
+  does(role: 'intake' | 'processing' | 'query' | 'web'): boolean
+  state: State
+  baseUrl: string
+}
+
 async function openParts(
   needs: AppNeeds,
   opened: AsyncDisposableStack,
 ): Promise<Omit<App, typeof Symbol.asyncDispose>> {
+  const app = await openFoundation(needs, opened)
+  const accounts = await openAccess(app, opened)
+  const operations = await openWatch(app, opened)
+  if (app.does('processing')) await openWorkers(app, opened)
+  const http = await openHttp(app, { accounts, operations }, opened)
+  opened.defer(() => {
+    app.state = 'draining'
+  })
+  app.baseUrl = await listen(http, app.config.http)
+  await announce(app.config.data, app.baseUrl, opened)
+  app.state = 'running'
+  return {
+    url: app.baseUrl,
+    durability: app.log.can.durability,
+    database: app.database.describe(),
+    keyPath: accounts.localKeyPath,
+    signInLink: async () => (await accounts.mintSignInLink('admin')).url,
+  }
+}
+
+async function openFoundation(needs: AppNeeds, opened: AsyncDisposableStack): Promise<Foundation> {
   const { config, version } = needs
-  const startedAt = new Date()
   const metrics = new Registry()
   const observations = createObservations()
   const module = (name: string) => needs.log.child({ module: name })
-  const does = (role: 'intake' | 'processing' | 'query' | 'web') =>
-    config.roles.includes('all') || config.roles.includes(role)
-  let state: 'starting' | 'running' | 'draining' = 'starting'
-
   const database = opened.use(await openDatabase({ ...config.database, log: module('database'), metrics }))
   await migrateAll(database, config.database.migrations)
   const schemas = createSchemas({
@@ -84,17 +121,8 @@ async function openParts(
     partitions: config.log.partitions,
     strict: config.intake.strictTypes,
   })
-  const log = await openLog(
-    {
-      config,
-      database,
-      schemas,
-      committed: observations.committed.bind(observations),
-      logger: module('log'),
-    },
-    opened,
-  )
-  const pool = database.pool('requests', { max: poolMax.requests })
+  const committed = (records: number, ms: number) => observations.committed(records, ms)
+  const log = await openLog({ config, database, schemas, committed, logger: module('log') }, opened)
   const retention = await openRetention({
     pool: database.pool('background', { max: poolMax.background }),
     log,
@@ -103,61 +131,82 @@ async function openParts(
     logger: module('retention'),
   })
   opened.use(retention)
-
-  let baseUrl = ''
-  const accounts = opened.use(
-    await openAccounts({
-      pool: database.pool('accounts', { max: poolMax.accounts }),
-      settings: config.accounts,
-      baseUrl: () => config.http.publicUrl ?? baseUrl,
-      log: module('accounts'),
-      metrics,
-    }),
-  )
-  const operations = opened.use(
-    await openOperations({
-      probes: {
-        database: () => probe(database),
-        log: () => log.bounds(schemas.topics[0]?.name ?? '').then(() => {}),
-      },
-      backlog: () => readBacklog(pool),
-      isReady: () => (state === 'running' ? [] : [state]),
-      observed: observations,
-      dataDir: config.data,
-      version,
-      startedAt,
-      metrics,
-      log: module('operations'),
-    }),
-  )
-  if (does('processing')) {
-    const connection = database.client('processing')
-    const report = createProcessingReport({ observations, log: module('processing') })
-    const processingPool = database.pool('processing', { max: poolMax.processing })
-    const { handlers } = config.processing
-    opened.use(
-      await openProcessing({
-        log,
-        connection,
-        pool: processingPool,
-        schemas,
-        handlers,
-        settings: config.processing,
-        report,
-      }),
-    )
+  return {
+    ...{ config, version, metrics, observations, database, schemas, log, module },
+    pool: database.pool('requests', { max: poolMax.requests }),
+    does: (role) => config.roles.includes('all') || config.roles.includes(role),
+    state: 'starting',
+    baseUrl: '',
   }
+}
 
+async function openAccess(app: Foundation, opened: AsyncDisposableStack): Promise<Accounts> {
+  const accounts = await openAccounts({
+    pool: app.database.pool('accounts', { max: poolMax.accounts }),
+    settings: app.config.accounts,
+    baseUrl: () => app.config.http.publicUrl ?? app.baseUrl,
+    log: app.module('accounts'),
+    metrics: app.metrics,
+  })
+  return opened.use(accounts)
+}
+
+async function openWatch(app: Foundation, opened: AsyncDisposableStack): Promise<Operations> {
+  const { database, log, schemas } = app
+  const anyTopic = schemas.topics[0]?.name ?? ''
+  const operations = await openOperations({
+    probes: { database: () => probe(database), log: () => log.bounds(anyTopic).then(() => {}) },
+    backlog: () => readBacklog(app.pool),
+    isReady: () => (app.state === 'running' ? [] : [app.state]),
+    observed: app.observations,
+    dataDir: app.config.data,
+    version: app.version,
+    startedAt: new Date(),
+    metrics: app.metrics,
+    log: app.module('operations'),
+  })
+  return opened.use(operations)
+}
+
+async function openWorkers(app: Foundation, opened: AsyncDisposableStack): Promise<void> {
+  const { config, database, log, schemas, observations } = app
+  const processing = await openProcessing({
+    log,
+    connection: database.client('processing'),
+    pool: database.pool('processing', { max: poolMax.processing }),
+    schemas,
+    handlers: config.processing.handlers,
+    settings: config.processing,
+    report: createProcessingReport({ observations, log: app.module('processing') }),
+  })
+  opened.use(processing)
+}
+
+async function openHttp(
+  app: Foundation,
+  modules: { readonly accounts: Accounts; readonly operations: Operations },
+  opened: AsyncDisposableStack,
+): Promise<Http> {
+  const { config, version } = app
   const http = await createHttp({
     settings: config.http,
-    gatekeeper: accounts,
-    log: module('http'),
-    metrics,
+    gatekeeper: modules.accounts,
+    log: app.module('http'),
+    metrics: app.metrics,
     version,
     drainMsMax: config.operations.drainMsMax,
   })
   opened.defer(() => http.close())
-  const intakeReport = createIntakeReport({ observations, log: module('intake') })
+  await registerRoutes(http, { ...modules, config, version })
+  if (app.does('intake')) openDoor(app, http, modules.operations)
+  if (app.does('query')) await queries(http, app)
+  if (app.does('web')) await dashboard(http, folder('../../web/dist'))
+  return http
+}
+
+function openDoor(app: Foundation, http: Http, operations: Operations): void {
+  const { config, log, pool, schemas } = app
+  const report = createIntakeReport({ observations: app.observations, log: app.module('intake') })
   const intake = createIntake({
     log,
     pool,
@@ -166,26 +215,10 @@ async function openParts(
     idWindowMs: config.retention.idWindowHours * hourMs,
     diskUsedRatio: () => operations.disk()?.usedRatio,
     backlogSeconds: () => operations.backlog()?.seconds,
-    draining: () => state === 'draining',
-    report: intakeReport,
+    draining: () => app.state === 'draining',
+    report,
   })
-  await registerRoutes(http, { config, accounts, operations, version })
-  if (does('intake')) intakeRoutes(http, { intake, report: intakeReport })
-  if (does('query')) await queries(http, { config, log, pool, schemas })
-  if (does('web')) await dashboard(http, folder('../../web/dist'))
-  opened.defer(() => {
-    state = 'draining'
-  })
-  baseUrl = await listen(http, config.http)
-  await announce(config.data, baseUrl, opened)
-  state = 'running'
-  return {
-    url: baseUrl,
-    durability: log.can.durability,
-    database: database.describe(),
-    keyPath: accounts.localKeyPath,
-    signInLink: async () => (await accounts.mintSignInLink('admin')).url,
-  }
+  intakeRoutes(http, { intake, report })
 }
 
 async function registerRoutes(
@@ -199,7 +232,7 @@ async function registerRoutes(
 
 async function queries(
   http: Http,
-  from: { config: Config; log: EventLog; pool: pg.Pool; schemas: Schemas },
+  from: Pick<Foundation, 'config' | 'log' | 'pool' | 'schemas'>,
 ): Promise<void> {
   const handlers = new HandlerRegistry(from.config.processing.handlers)
   const query = await openQuery({

@@ -19,8 +19,46 @@ export interface Journey extends AsyncDisposable {
 export interface Answer {
   readonly status: number
   readonly headers: Headers
-  // biome-ignore lint/suspicious/noExplicitAny: a journey looks into answers as a client in JavaScript would.
-  readonly body: any
+  readonly body: AnswerBody
+}
+
+interface AnswerReceipt {
+  readonly event_id: string
+  readonly durability: string
+  readonly received_at: string
+  readonly dedupe_until: string
+  readonly position: string
+}
+
+/** What the answers of the API have between them; a journey asks for what its answer must have. */
+export interface AnswerBody {
+  readonly event_id: string
+  readonly status: string
+  readonly message: string
+  readonly code: string
+  readonly received_at: string
+  readonly processed_at: string
+  readonly receipt: AnswerReceipt
+  readonly results: readonly {
+    readonly status: string
+    readonly event_id: string
+    readonly receipt: AnswerReceipt
+    readonly errors: readonly { readonly pointer: string; readonly detail: string }[]
+  }[]
+  readonly data: readonly {
+    readonly event_id: string
+    readonly name: string
+    readonly [member: string]: unknown
+  }[]
+  readonly cursor: string | null
+  readonly has_more: boolean
+  readonly accepted: number
+  readonly duplicates: number
+  readonly rejected: number
+  readonly queue_length: number
+  readonly pending_messages: number
+  readonly life: Life['life']
+  readonly dead_letter: Life['dead_letter']
 }
 
 export interface Life {
@@ -58,7 +96,7 @@ export async function startJourney(
         `event ${eventId} ${status}`,
         async () => {
           const { body } = await call('GET', `/events/${eventId}`)
-          return body.status === status ? (body as Life) : undefined
+          return body.status === status ? (body as unknown as Life) : undefined
         },
         20_000,
       ),
@@ -84,7 +122,7 @@ export function callerOf(server: Pick<StartedServer, 'url' | 'key'>): Journey['c
         : {
             body:
               typeof body === 'string' || body instanceof Uint8Array
-                ? (body as BodyInit)
+                ? (body as string)
                 : JSON.stringify(body),
           }),
     })

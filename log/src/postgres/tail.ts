@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { OneAtATime } from '../one-at-a-time.ts'
 import { drop } from './connection.ts'
 
 const channel = 'pulse_log'
@@ -14,6 +15,7 @@ export class Tail {
   readonly #connect: () => Promise<pg.Client>
   readonly #waiting = new Set<() => void>()
   readonly #grown = new Set<number>()
+  readonly #turns = new OneAtATime()
   #client: pg.Client | undefined
   #notifying: NodeJS.Timeout | undefined
   #closed = false
@@ -80,6 +82,9 @@ export class Tail {
     this.#notifying = undefined
     const payload = [...this.#grown].join(',')
     this.#grown.clear()
-    this.#client?.query('select pg_notify($1, $2)', [channel, payload]).catch(() => {})
+    // A hint that is lost costs its reader one poll.
+    this.#turns
+      .run(async () => this.#client?.query('select pg_notify($1, $2)', [channel, payload]))
+      .catch(() => {})
   }
 }

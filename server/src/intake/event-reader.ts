@@ -36,14 +36,14 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
   const { limits, schemas } = needs
 
   return function read(value: unknown, index: number, origin: Origin): Reading {
-    const errors = faultsOf(value, origin)
+    const errors = faultsOf(value, origin, schemas)
     if (errors.length > 0) return { ok: false, eventId: idOf(value), errors }
     const event = value as SubmittedEvent
     const timestamp =
       event.timestamp === undefined ? instantOf(origin.receivedAt) : (parseInstant(event.timestamp) ?? '')
     const properties = event.properties === undefined ? '{}' : canonicalJson(event.properties)
     const canonical = canonicalOf(event, event.properties === undefined ? undefined : properties)
-    const refused = refusalOf(event, { timestamp, canonical, receivedAt: origin.receivedAt })
+    const refused = refusalOf(event, { timestamp, canonical, receivedAt: origin.receivedAt }, limits)
     if (refused) return { ok: false, eventId: idOf(value), errors: [refused] }
     const digest = hash('sha256', canonical, 'buffer')
     const given = event.event_id?.toLowerCase() ?? origin.idWithout?.(index)
@@ -69,42 +69,45 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
       },
     }
   }
+}
 
-  function faultsOf(value: unknown, origin: Origin): InvalidMember[] {
-    const errors = isPlainlyValid(value) ? [] : schemaFaults(value)
-    if (errors.length > 0) return errors
-    const event = value as SubmittedEvent
-    if (Object.keys(event.properties ?? {}).length > wireLimits.propertiesMax)
-      errors.push({ pointer: '/properties', detail: `must have at most ${wireLimits.propertiesMax} members` })
-    if (!schemas.accepts(event.event_type))
-      errors.push({
-        pointer: '/event_type',
-        detail: 'is not declared, and this server takes declared types only',
-      })
-    // A NUL or half a surrogate pair cannot be written without an escape, in text that is valid UTF-8.
-    if (origin.escapes) findBadText(event, '', errors)
-    findBadKey(event.properties, '/properties', errors)
-    return errors
-  }
+/** All that is wrong with a parsed value, beside its size and time. */
+function faultsOf(value: unknown, origin: Origin, schemas: Schemas): InvalidMember[] {
+  const errors = isPlainlyValid(value) ? [] : schemaFaults(value)
+  if (errors.length > 0) return errors
+  const event = value as SubmittedEvent
+  if (Object.keys(event.properties ?? {}).length > wireLimits.propertiesMax)
+    errors.push({ pointer: '/properties', detail: `must have at most ${wireLimits.propertiesMax} members` })
+  if (!schemas.accepts(event.event_type))
+    errors.push({
+      pointer: '/event_type',
+      detail: 'is not declared, and this server takes declared types only',
+    })
+  // A NUL or half a surrogate pair cannot be written without an escape, in text that is valid UTF-8.
+  if (origin.escapes) findBadText(event, '', errors)
+  findBadKey(event.properties, '/properties', errors)
+  return errors
+}
 
-  function refusalOf(
-    event: SubmittedEvent,
-    read: { timestamp: string; canonical: string; receivedAt: number },
-  ): InvalidMember | undefined {
-    const aheadMs = event.timestamp === undefined ? 0 : millisOf(read.timestamp) - read.receivedAt / 1000
-    if (aheadMs > limits.futureSkewSecondsMax * 1000)
-      return {
-        pointer: '/timestamp',
-        detail: `is ${Math.round(aheadMs / 1000)} s in the future; ${limits.futureSkewSecondsMax} s are allowed`,
-      }
-    // A UTF-16 unit is at most three bytes of UTF-8: most events need not be counted.
-    if (
-      read.canonical.length * 3 > limits.eventBytesMax &&
-      Buffer.byteLength(read.canonical) > limits.eventBytesMax
-    )
-      return { pointer: '', detail: `must be at most ${limits.eventBytesMax} bytes as JSON` }
-    return undefined
-  }
+/** Refuses what is too large or too far in the future. */
+function refusalOf(
+  event: SubmittedEvent,
+  read: { timestamp: string; canonical: string; receivedAt: number },
+  limits: ReaderLimits,
+): InvalidMember | undefined {
+  const aheadMs = event.timestamp === undefined ? 0 : millisOf(read.timestamp) - read.receivedAt / 1000
+  if (aheadMs > limits.futureSkewSecondsMax * 1000)
+    return {
+      pointer: '/timestamp',
+      detail: `is ${Math.round(aheadMs / 1000)} s in the future; ${limits.futureSkewSecondsMax} s are allowed`,
+    }
+  // A UTF-16 unit is at most three bytes of UTF-8: most events need not be counted.
+  if (
+    read.canonical.length * 3 > limits.eventBytesMax &&
+    Buffer.byteLength(read.canonical) > limits.eventBytesMax
+  )
+    return { pointer: '', detail: `must be at most ${limits.eventBytesMax} bytes as JSON` }
+  return undefined
 }
 
 const idOf = (value: unknown): string | null => {

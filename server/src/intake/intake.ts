@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AppendOutcome, EventLog, NewRecord } from '@pulse/log'
-import type { BatchItem } from '@pulse/protocol/receipt'
 import type { Pool } from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
 import type { Schemas } from '../schemas/schemas.ts'
@@ -55,81 +54,103 @@ export interface Intake {
 
 /** Makes the intake. It starts nothing; closing the log waits for what it has appended. */
 export function createIntake(needs: IntakeNeeds): Intake {
-  const admission = new Admission(needs)
-  const read = createEventReader(needs)
-  const answers = createAnswers({ durability: needs.log.can.durability, idWindowMs: needs.idWindowMs })
+  return new OpenIntake(needs)
+}
 
-  async function accept(request: IntakeRequest): Promise<IntakeAnswer> {
+class OpenIntake implements Intake {
+  readonly #needs: IntakeNeeds
+  readonly #admission: Admission
+  readonly #read: ReturnType<typeof createEventReader>
+  readonly #answers: ReturnType<typeof createAnswers>
+
+  constructor(needs: IntakeNeeds) {
+    this.#needs = needs
+    this.#admission = new Admission(needs)
+    this.#read = createEventReader(needs)
+    this.#answers = createAnswers({ durability: needs.log.can.durability, idWindowMs: needs.idWindowMs })
+  }
+
+  get inFlight(): number {
+    return this.#admission.inFlight
+  }
+
+  refusal(): ProblemError | undefined {
+    return this.#admission.refusal()
+  }
+
+  async accept(request: IntakeRequest): Promise<IntakeAnswer> {
     const startedMs = performance.now()
     const receivedAt = nowMicros()
-    const { batch, items } = readSubmission(request.body, request.headers, needs.limits.batchEventsMax)
+    const { batch, items } = readSubmission(request.body, request.headers, this.#needs.limits.batchEventsMax)
     const key = parseIdempotencyKey(request.headers['idempotency-key'])
-    admission.enter(items.length)
+    this.#admission.enter(items.length)
     try {
       const owner = key && `${request.callerId}\n${key}`
-      const replayed = owner ? (await claimed(request.callerId, key, request.body)).replayed : false
+      const replayed = key ? (await this.#claim(request, key)).replayed : false
       const idWithout = owner ? (index: number) => uuidV5(uuidNamespaceUrl, `${owner}\n${index}`) : undefined
-      const readings = items.map((item, index) => readItem(item, index, { receivedAt, idWithout }))
-      const verdicts = await settle(readings)
-      needs.report.answered(verdicts, readings, performance.now() - startedMs)
-      return batch ? answerBatch(verdicts, replayed) : answerSingle(verdicts[0] as Verdict, replayed)
+      const readings = items.map((item, index) => this.#readItem(item, index, { receivedAt, idWithout }))
+      const verdicts = await this.#settle(readings)
+      this.#needs.report.answered(verdicts, readings, performance.now() - startedMs)
+      return batch
+        ? this.#answerBatch(verdicts, replayed)
+        : this.#answerSingle(verdicts[0] as Verdict, replayed)
     } finally {
-      admission.leave(items.length)
+      this.#admission.leave(items.length)
     }
   }
 
-  async function claimed(
-    callerId: string,
-    key: string,
-    body: Buffer | undefined,
-  ): Promise<{ replayed: boolean }> {
+  async #claim(request: IntakeRequest, key: string): Promise<{ replayed: boolean }> {
     try {
-      return await claimKey(needs.pool, callerId, key, body ?? Buffer.alloc(0))
+      return await claimKey(this.#needs.pool, request.callerId, key, request.body ?? Buffer.alloc(0))
     } catch (error) {
       if (error instanceof ProblemError) throw error
       throw unavailable(error)
     }
   }
 
-  function readItem(
+  #readItem(
     item: Item,
     index: number,
     from: { receivedAt: number; idWithout: ((index: number) => string) | undefined },
   ): Reading {
     if ('errors' in item) return { ok: false, eventId: null, errors: item.errors }
     const { receivedAt, idWithout } = from
-    return read(item.value, index, { receivedAt, escapes: item.escapes, ...(idWithout ? { idWithout } : {}) })
+    return this.#read(item.value, index, {
+      receivedAt,
+      escapes: item.escapes,
+      ...(idWithout ? { idWithout } : {}),
+    })
   }
 
-  async function settle(readings: readonly Reading[]): Promise<Verdict[]> {
+  async #settle(readings: readonly Reading[]): Promise<Verdict[]> {
     const records: NewRecord[] = []
     for (const reading of readings) if (reading.ok) records.push(reading.record)
-    const outcomes = records.length === 0 ? [] : await appended(records)
+    const outcomes = records.length === 0 ? [] : await this.#append(records)
     let next = 0
     return readings.map((reading) => {
       if (!reading.ok) return { status: 'invalid', eventId: reading.eventId, errors: reading.errors }
       const { record, sha256 } = reading
       const event = { id: record.id, sha256, remembered: record.fingerprint !== undefined }
-      return answers.verdictOf(event, outcomes[next++] as AppendOutcome)
+      return this.#answers.verdictOf(event, outcomes[next++] as AppendOutcome)
     })
   }
 
-  async function appended(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
+  async #append(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
     try {
-      return await needs.log.append(records)
+      return await this.#needs.log.append(records)
     } catch (error) {
       throw unavailable(error)
     }
   }
 
-  function answerSingle(verdict: Verdict, replayed: boolean): IntakeAnswer {
+  #answerSingle(verdict: Verdict, replayed: boolean): IntakeAnswer {
     switch (verdict.status) {
       case 'accepted':
       case 'duplicate':
         return {
           status: 202,
           replayed: replayed || verdict.status === 'duplicate',
-          body: answers.single(verdict),
+          body: this.#answers.single(verdict),
         }
       case 'conflict':
         throw new ProblemError(replayed ? 'idempotency_key_conflict' : 'event_id_conflict', verdict.detail)
@@ -140,24 +161,14 @@ export function createIntake(needs: IntakeNeeds): Intake {
     }
   }
 
-  function answerBatch(verdicts: readonly Verdict[], replayed: boolean): IntakeAnswer {
-    const count = (status: BatchItem['status']) =>
-      verdicts.filter((verdict) => verdict.status === status).length
-    const accepted = count('accepted')
-    const duplicates = count('duplicate')
-    const rejected = verdicts.length - accepted - duplicates
-    const body = `{"accepted":${accepted},"duplicates":${duplicates},"rejected":${rejected},"results":${answers.results(verdicts)}}`
-    if (accepted + duplicates > 0) return { status: 200, replayed: replayed || accepted === 0, body }
-    const status = count('retry') > 0 ? 503 : count('conflict') > 0 ? 409 : 422
-    return { status, replayed: false, body }
-  }
-
-  return {
-    refusal: () => admission.refusal(),
-    accept,
-    get inFlight() {
-      return admission.inFlight
-    },
+  #answerBatch(verdicts: readonly Verdict[], replayed: boolean): IntakeAnswer {
+    const counts = { accepted: 0, duplicate: 0, conflict: 0, invalid: 0, retry: 0 }
+    for (const { status } of verdicts) counts[status]++
+    const { accepted, duplicate } = counts
+    const rejected = verdicts.length - accepted - duplicate
+    const body = `{"accepted":${accepted},"duplicates":${duplicate},"rejected":${rejected},"results":${this.#answers.results(verdicts)}}`
+    if (accepted + duplicate > 0) return { status: 200, replayed: replayed || accepted === 0, body }
+    return { status: counts.retry > 0 ? 503 : counts.conflict > 0 ? 409 : 422, replayed: false, body }
   }
 }
 

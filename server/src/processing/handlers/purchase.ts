@@ -1,4 +1,4 @@
-import { type Handler, PermanentError } from '../../config/define-config.ts'
+import { type Handler, PermanentError } from '@pulse/server'
 
 const highValueFrom = 1_000
 

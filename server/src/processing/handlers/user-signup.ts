@@ -1,4 +1,4 @@
-import { type Handler, PermanentError } from '../../config/define-config.ts'
+import { type Handler, PermanentError } from '@pulse/server'
 
 /** A sign-up must say who signed up. */
 export const userSignup: Handler = (event) => {
