@@ -49,9 +49,9 @@ export interface HeldPartition {
   committed(next: number): void
   /**
    * Commits, by itself, that the event at this offset is being tried, so that a crash of this process can be put
-   * down to it. The mark survives the process, not a power loss, which blames nobody.
+   * down to it. The mark survives the process, not a power loss, which blames nobody. Undefined takes it away.
    */
-  mark(offset: number): Promise<void>
+  mark(offset: number | undefined): Promise<void>
   /**
    * Locks the right to write for this partition until the transaction ends, without moving the offset.
    * Throws LogError `fenced` like `commit`.
@@ -424,13 +424,13 @@ class Holding implements HeldPartition {
     this.nextOffset = next
   }
 
-  async mark(offset: number): Promise<void> {
+  async mark(offset: number | undefined): Promise<void> {
     // The count belongs to the offset on which the last owner crashed; marks of others in between do not lose it.
-    const crashes = offset === this.trying ? this.crashes : 0
+    const crashes = offset !== undefined && offset === this.trying ? this.crashes : 0
     const { rowCount } = await this.#ask(
       `update log_group_partitions set trying = $5, crashes = $6
        where group_name = $1 and topic = $2 and partition = $3 and epoch = $4`,
-      [this.#options.name, this.topic, this.partition, this.epoch, offset, crashes],
+      [this.#options.name, this.topic, this.partition, this.epoch, offset ?? null, crashes],
     )
     if (rowCount === 0) throw this.#fenced()
   }

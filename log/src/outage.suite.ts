@@ -34,8 +34,11 @@ function awayTests(engineOf: () => SuiteEngine): void {
       (await log.bounds(topic)).partitions.map(({ partition, end }) => [partition, end]),
     )
     const follower = log.read({ topic, offsets }, new AbortController().signal)[Symbol.asyncIterator]()
+    const first = follower.next()
+    await appendAll(log, [aRecord(topic, 'a')])
+    assert.equal((await inTime(first, 'the first batch')).done, false)
+    // It stands at the end now and waits there.
     const followed = assert.rejects(inTime(follower.next(), 'the end of the read'), logError('unavailable'))
-    await sleep(100)
 
     await engine.stop('clean')
     await followed
@@ -53,7 +56,7 @@ function awayTests(engineOf: () => SuiteEngine): void {
     const bounds = await untilAvailable(() => log.bounds(topic))
     assert.equal(
       bounds.partitions.reduce((sum, { end }) => sum + end, 0),
-      1,
+      2,
       'a failed append must not appear later',
     )
     const after = aRecord(topic, 'a')

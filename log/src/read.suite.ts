@@ -98,8 +98,9 @@ function tailTests(open: () => Promise<EventLog>): void {
       log.read({ topic, offsets: new Map([[0, offset]]) }, signal)[Symbol.asyncIterator]()
 
     const waiting = new AbortController()
-    const waits = read(waiting.signal, 3).next()
-    await sleep(20)
+    const reader = read(waiting.signal, 2)
+    assert.equal((await inTime(reader.next(), 'the last batch')).done, false)
+    const waits = reader.next()
     const from = performance.now()
     waiting.abort()
     assert.deepEqual(await inTime(waits, 'the end of the read'), done)

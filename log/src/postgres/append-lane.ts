@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import { LogError, type RecordPosition } from '../log.ts'
 import { encodeBatch } from '../record-batch.ts'
@@ -16,6 +17,7 @@ const limits = {
   appendMsMax: 10_000,
   /** How long a group of unknown fate is waited for before its callers are told so. */
   unknownMsMax: 10_000,
+  askAgainMs: 100,
   /** After a repeat was found the hard way, this many groups ask before they append. */
   askFirstGroups: 50,
 } as const
@@ -95,6 +97,7 @@ export class AppendLane {
   async #append(group: Pending[]): Promise<void> {
     let left = group
     const deadline = performance.now() + limits.unknownMsMax
+    // The append that was sent and not answered; until its fate is known nothing may be sent again.
     let inDoubt: string | undefined
     for (;;) {
       try {
@@ -105,13 +108,15 @@ export class AppendLane {
         }
         left = await this.#settleKnown(client, left)
         if (left.length === 0) return
-        inDoubt = randomUUID()
-        if (await this.#store(client, left, inDoubt)) return
-        inDoubt = undefined // a rotation was missed: nothing was stored
-        await this.#needs.ids.load(client)
+        const appendId = randomUUID()
+        const stored = await this.#store(client, left, appendId).catch((error: unknown) => {
+          if (!hadNoEffect(error)) inDoubt = appendId
+          throw error
+        })
+        if (stored) return
+        await this.#needs.ids.load(client) // a rotation was missed, and nothing was stored
       } catch (error) {
-        if (inDoubt && hadNoEffect(error)) inDoubt = undefined
-        const next = await this.#afterFailure(error, inDoubt !== undefined, deadline)
+        const next = inDoubt ? await this.#afterLoss(deadline) : await this.#afterFailure(error)
         if (next === 'again') continue
         for (const pending of left) this.#needs.recent.fail(pending, next, asLogError(error))
         return
@@ -119,12 +124,8 @@ export class AppendLane {
     }
   }
 
-  /** Decides what follows a failure: try again, or tell the callers what is known. */
-  async #afterFailure(
-    error: unknown,
-    inDoubt: boolean,
-    deadline: number,
-  ): Promise<'again' | 'failed' | 'unknown'> {
+  /** Nothing is in doubt: decides whether to try again or to tell the callers that their records are not there. */
+  async #afterFailure(error: unknown): Promise<'again' | 'failed'> {
     switch (sqlState(error)) {
       case '23505': // an id is there already: ask which, here and for a while
         this.#askFirst = limits.askFirstGroups
@@ -135,11 +136,15 @@ export class AppendLane {
       case '23514': // no partition for today
         return (await this.#prepareDays()) ? 'again' : 'failed'
     }
-    if (hadNoEffect(error)) return 'failed'
+    if (!hadNoEffect(error)) this.#lose()
+    return 'failed'
+  }
+
+  /** An append was sent and not answered: asks again until the database tells, or gives up knowing. */
+  async #afterLoss(deadline: number): Promise<'again' | 'unknown'> {
     this.#lose()
-    if (!inDoubt) return 'failed'
     if (performance.now() > deadline) return 'unknown'
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await delay(limits.askAgainMs)
     return 'again'
   }
 

@@ -56,7 +56,7 @@ const keyOf = (partition: number) => {
   for (let n = 0; ; n++) if (partitionOf(`key-${n}`, 2) === partition) return `key-${n}`
 }
 
-const waiting = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%log_heads%'
+const waiting = `select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%log_heads%'
   and datname = current_database() and pid <> pg_backend_pid()`
 
 describe('the postgres log when connections break in the middle of an append', { skip }, () => {
@@ -90,8 +90,11 @@ describe('the postgres log when connections break in the middle of an append', {
       await client.query('begin; select 1 from log_heads for update')
       const answer = log.append(records)
       await untilRow(client, waiting)
+      const zombie = (await client.query<{ pid: number }>(waiting)).rows[0]?.pid
       proxy.cut() // the zombie now waits for the lock, with the whole group in its hands
-      await delay(300) // time for the log to come back beside it; the assertion does not depend on it
+      // Asked from outside of the transaction, which sees the same list of sessions to its end.
+      const gone = 'select 1 where not exists (select 1 from pg_stat_activity where pid = $1)'
+      await withClient(world.direct, (outside) => untilRow(outside, gone, [zombie]))
       await client.query('commit')
       for (const outcome of await answer) positionOfAppended(outcome)
     })
