@@ -12,10 +12,11 @@ import { Registry } from 'prom-client'
 import { type Accounts, openAccounts } from './accounts/accounts.ts'
 import type { Config } from './config/config.ts'
 import { type Database, type DatabaseDescription, openDatabase } from './database/database.ts'
+import { demoHandlers, startDemo } from './demo/demo.ts'
 import { dashboard } from './http/dashboard.ts'
 import { createHttp, type Http } from './http/http.ts'
 import { listen } from './http/listen.ts'
-import { createIntake } from './intake/intake.ts'
+import { createIntake, type Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/intake-routes.ts'
 import { createIntakeReport } from './intake/report.ts'
 import { docsPage } from './operations/docs-page.ts'
@@ -175,11 +176,16 @@ async function openWorkers(app: Foundation, opened: AsyncDisposableStack): Promi
     connection: database.client('processing'),
     pool: database.pool('processing', { max: poolMax.processing }),
     schemas,
-    handlers: config.processing.handlers,
+    handlers: handlersOf(config),
     settings: config.processing,
     report: createProcessingReport({ observations, log: app.module('processing') }),
   })
   opened.use(processing)
+}
+
+/** A team's own handlers; in demo mode also the one that fails. */
+function handlersOf(config: Config): Config['processing']['handlers'] {
+  return config.demo ? { ...demoHandlers, ...config.processing.handlers } : config.processing.handlers
 }
 
 async function openHttp(
@@ -198,13 +204,16 @@ async function openHttp(
   })
   opened.defer(() => http.close())
   await registerRoutes(http, { ...modules, config, version })
-  if (app.does('intake')) openDoor(app, http, modules.operations)
+  if (app.does('intake')) {
+    const intake = openDoor(app, http, modules.operations)
+    if (config.demo) opened.use(startDemo({ intake }))
+  }
   if (app.does('query')) await queries(http, app)
   if (app.does('web')) await dashboard(http, folder('../../web/dist'))
   return http
 }
 
-function openDoor(app: Foundation, http: Http, operations: Operations): void {
+function openDoor(app: Foundation, http: Http, operations: Operations): Intake {
   const { config, log, pool, schemas } = app
   const report = createIntakeReport({ observations: app.observations, log: app.module('intake') })
   const intake = createIntake({
@@ -219,6 +228,7 @@ function openDoor(app: Foundation, http: Http, operations: Operations): void {
     report,
   })
   intakeRoutes(http, { intake, report })
+  return intake
 }
 
 async function registerRoutes(
@@ -234,7 +244,7 @@ async function queries(
   http: Http,
   from: Pick<Foundation, 'config' | 'log' | 'pool' | 'schemas'>,
 ): Promise<void> {
-  const handlers = new HandlerRegistry(from.config.processing.handlers)
+  const handlers = new HandlerRegistry(handlersOf(from.config))
   const query = await openQuery({
     pool: from.pool,
     log: from.log,

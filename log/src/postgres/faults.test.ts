@@ -3,6 +3,7 @@ import { after, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openServices } from '@pulse/dev/services'
 import type pg from 'pg'
+import { joinGroup } from '../groups.ts'
 import type { EventLog, NewRecord } from '../log.ts'
 import { partitionOf } from '../murmur2.ts'
 import { aRecord, freshTopic, positionOfAppended, readAll } from '../suite-records.ts'
@@ -207,5 +208,38 @@ describe('generations of remembered ids on postgres', { skip }, () => {
     })
     const [again] = await log.append([record])
     assert.equal(again?.kind, 'appended')
+  })
+})
+
+describe('the epoch on postgres', { skip }, () => {
+  test('a database that begins another life gives its topics a new epoch; the offsets of groups move with it', async () => {
+    const connection = await freshDatabase(services.address('postgres'))
+    const topic = freshTopic()
+    const openLog = () => openPostgresLog(testOptions(connection))
+    const epochs: number[] = []
+    for (const life of ['first', 'same', 'restored']) {
+      // A restore to a point in time or a promotion goes on in another timeline than the one that was noted.
+      if (life === 'restored')
+        await withClient(connection, (client) =>
+          client.query('update log_identity set timeline = timeline + 1'),
+        )
+      await using log = await openLog()
+      await log.declare([{ name: topic, partitions: 1 }])
+      await using group = await joinGroup({
+        name: 'g',
+        log,
+        connection,
+        topics: [topic],
+        work: async () => {},
+      })
+      assert.equal(group.held().length, 1)
+      epochs.push((await log.bounds(topic)).epoch)
+    }
+    assert.equal(epochs[1], epochs[0])
+    assert.ok((epochs[2] ?? 0) > (epochs[1] ?? 0))
+    const { rows } = await withClient(connection, (client) =>
+      client.query('select log_epoch from log_group_partitions'),
+    )
+    assert.equal(Number(rows[0]?.log_epoch), epochs[2])
   })
 })

@@ -18,6 +18,7 @@ import { Pending, RecentIds } from './append-queue.ts'
 import { intArray } from './binary.ts'
 import { asLogError, type Connection, connect } from './connection.ts'
 import { daysBefore, dropDay, ensureDays } from './day-partitions.ts'
+import { renewEpochAfterRestore } from './log-identity.ts'
 import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
 import { readBatches, readBounds } from './statements.ts'
 import { Tail } from './tail.ts'
@@ -94,6 +95,7 @@ class PostgresLog implements EventLog {
 
   async open(): Promise<void> {
     const client = await this.#controlClient()
+    await renewEpochAfterRestore(client)
     await ensureFirstGeneration(client)
     await ensureDays(client, 'log_batches')
     this.#daysEnsuredAt = Date.now()
