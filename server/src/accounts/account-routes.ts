@@ -29,7 +29,8 @@ export interface AccountRouteNeeds {
 }
 
 const tags = ['accounts']
-const ticketSeconds = 30
+/** How long a ticket for a socket or stream works. */
+export const ticketSeconds = 30
 // What carries a secret may not be kept by anything between.
 const noStore = { 'cache-control': 'no-store' }
 const secretSchema = z.string().min(1).max(200)

@@ -45,7 +45,8 @@ export interface Accounts extends Gatekeeper, AsyncDisposable {
   mintSignInLink(role: Role): Promise<SignInLink>
 }
 
-const linkSeconds = 1_800
+/** How long a one-time sign-in link works. */
+export const linkSeconds = 1_800
 const jwtSecretBytesMin = 32
 
 /**

@@ -13,7 +13,7 @@ import { readSessionCookie } from './session-cookie.ts'
 import type { Tokens } from './tokens.ts'
 
 /** Credentials that are not valid, per address: enough for a mistyped key in a loop to be noticed, too few to fill a log. */
-const failureRate: Rate = { count: 60, windowMs: 60_000 }
+export const failureRate: Rate = { count: 60, windowMs: 60_000 }
 
 export interface GateSettings {
   /** Everyone may do everything, from this machine. */

@@ -25,7 +25,8 @@ interface AdmissionNeeds {
 
 // A bucket of a tenth of a second lets a steady sender of the exact rate through and cuts a burst.
 const bucketSeconds = 0.1
-const inFlightEventsMax = 200_000
+/** Events let in and not settled, at most; bounds the memory of intake. */
+export const inFlightEventsMax = 200_000
 const secondsToFreeDisk = 60
 
 /**

@@ -1,7 +1,8 @@
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
 
-const queryMsMax = 5_000
+/** Time that one query has. */
+export const queryMsMax = 5_000
 
 /** SQL of an instant as Pulse writes it. */
 export const instantSql = (column: string) =>
