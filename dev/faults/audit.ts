@@ -46,7 +46,8 @@ export async function untilQuiet(server: Server, msMax = 60_000): Promise<void> 
       pending_messages: number | null
     }
     quiet = backlog.events === 0 && pending_messages === 0 ? quiet + 1 : 0
-    if (performance.now() > deadline) throw new Error(`still ${backlog.events} events behind after ${msMax} ms`)
+    if (performance.now() > deadline)
+      throw new Error(`still ${backlog.events} events behind after ${msMax} ms`)
     await pause(600)
   }
 }

@@ -48,7 +48,9 @@ export async function killRounds(options: KillOptions): Promise<KillReport> {
         server = await startPulse(data)
         readyMs.push(server.readyMs)
       } else readyMs.push(await killDatabase(server, data))
-      options.tell?.(`round ${round + 1}: ready after ${Math.round(readyMs.at(-1) ?? 0)} ms, ${ledger.acked.size} acknowledged`)
+      options.tell?.(
+        `round ${round + 1}: ready after ${Math.round(readyMs.at(-1) ?? 0)} ms, ${ledger.acked.size} acknowledged`,
+      )
     }
     await pause(300)
     ended.abort()
@@ -57,7 +59,10 @@ export async function killRounds(options: KillOptions): Promise<KillReport> {
     const findings = await audit(server, ledger)
     return { seed: options.seed, rounds: options.rounds, acked: ledger.acked.size, findings, readyMs }
   } catch (cause) {
-    throw new Error(`after ${ledger.acked.size} acknowledged; the server's last lines:\n${server.log().slice(-4_000)}`, { cause })
+    throw new Error(
+      `after ${ledger.acked.size} acknowledged; the server's last lines:\n${server.log().slice(-4_000)}`,
+      { cause },
+    )
   } finally {
     ended.abort()
     await server.stop()
@@ -76,7 +81,8 @@ async function killDatabase(server: PulseProcess, data: string): Promise<number>
     const answer = await fetch(`${server.url}/readyz`)
     const now = Number((await readFile(file, 'utf8').catch(() => '')).split('\n', 1)[0])
     if (answer.status === 200 && now > 0 && now !== pid) return performance.now() - startedMs
-    if (performance.now() - startedMs > 60_000) throw new Error(`the database is not back:\n${server.log().slice(-4_000)}`)
+    if (performance.now() - startedMs > 60_000)
+      throw new Error(`the database is not back:\n${server.log().slice(-4_000)}`)
     await pause(20)
   }
 }

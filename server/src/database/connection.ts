@@ -5,9 +5,10 @@ import { ConfigError } from '../config/config.ts'
 
 /**
  * Session settings of every connection: tables of Pulse are found without their schema, a team's tables too, and
- * instants are written the same way everywhere.
+ * instants are written the same way everywhere. No transaction of ours waits for us for long, so one that does belongs
+ * to a process that was stopped or cut off: its locks would keep the others from taking over what it owned.
  */
-const sessionOptions = '-c search_path=pulse,public -c timezone=UTC'
+const sessionOptions = '-c search_path=pulse,public -c timezone=UTC -c idle_in_transaction_session_timeout=5s'
 
 const known = [
   'host',

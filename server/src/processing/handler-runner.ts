@@ -14,6 +14,8 @@ interface RunnerNeeds {
   readonly handlers: HandlerRegistry
   readonly policy: RetryPolicy
   readonly timeoutMs: number
+  /** Handlers that may be waited for at the same time in this process, over all its partitions. */
+  readonly concurrencyMax: number
   readonly logOf: (eventId: string, eventType: string) => HandlerLog
   /** Told how long a handler took. */
   readonly handled: (eventType: string, ms: number) => void
@@ -25,8 +27,20 @@ interface RunnerNeeds {
  */
 export class HandlerRunner {
   readonly #needs: RunnerNeeds
+  #running = 0
+  #waiting: (() => void)[] = []
   constructor(needs: RunnerNeeds) {
     this.#needs = needs
+  }
+
+  /** True if no more handlers may be begun for now. */
+  get full(): boolean {
+    return this.#running >= this.#needs.concurrencyMax
+  }
+
+  /** Resolves when a handler has ended; others may have been waiting too, so look at `full` again. */
+  freed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   run(work: Work, place: Place, stop: AbortSignal): Outcome | Promise<Outcome> {
@@ -66,6 +80,7 @@ export class HandlerRunner {
   async #awaited<T>(result: Promise<T>, context: LazyContext): Promise<T> {
     const { timeoutMs } = this.#needs
     let timer: NodeJS.Timeout | undefined
+    this.#running++
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         context.abort()
@@ -76,6 +91,8 @@ export class HandlerRunner {
       return await Promise.race([result, late])
     } finally {
       clearTimeout(timer)
+      this.#running--
+      for (const go of this.#waiting.splice(0)) go()
     }
   }
 }

@@ -5,6 +5,7 @@ import { OneAtATime } from '@pulse/log/one-at-a-time'
 import type pg from 'pg'
 import { gather } from './gather.ts'
 import type { HandlerRunner, Place } from './handler-runner.ts'
+import { runMarked } from './marked-run.ts'
 import { afterFailure, failureOf, type Outcome, type RetryPolicy, type Work } from './outcome.ts'
 import type { ProcessingReport } from './report.ts'
 import { Retries } from './retries.ts'
@@ -13,8 +14,6 @@ import { storeOutcomes } from './store.ts'
 const limits = {
   /** A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. */
   roundRecordsMax: 2_000,
-  /** Crashes on one marked event after which it is put aside. */
-  crashesMax: 3,
   retryPollMs: 200,
 } as const
 
@@ -24,6 +23,7 @@ export interface WorkerNeeds {
   readonly policy: RetryPolicy
   readonly keyOf: (record: LogRecord) => string
   readonly orderPerKey: boolean
+  /** Events of one round that may be begun and not ended. */
   readonly concurrencyMax: number
   readonly report: ProcessingReport
 }
@@ -93,9 +93,8 @@ export class PartitionWorker {
       partition: this.#held.partition,
     }
     const records = batches.flatMap((batch) => batch.records)
-    const careful = this.#held.nextOffset < this.#carefulBelow
-    const outcomes = careful ? await this.#runMarked(records, place) : await this.#runTogether(records, place)
-    await this.#settle(place, outcomes)
+    if (this.#held.nextOffset < this.#carefulBelow) await this.#runMarked(records, place)
+    else await this.#settle(place, await this.#runTogether(records, place))
   }
 
   /** Handlers side by side; events of a key wait for the one before. Outcomes in the order of the records. */
@@ -104,8 +103,13 @@ export class PartitionWorker {
     const busy = new Map<string, Promise<void>>()
     const parked = new Set<string>()
     let running = 0
+    let begun = 0
     let freed: (() => void) | undefined
+    // Once the partition is given up, what has begun is finished and the rest is left to its next owner.
     for (let i = 0; i < records.length; i++) {
+      while (this.#needs.runner.full && !this.#held.signal.aborted) await this.#needs.runner.freed()
+      if (this.#held.signal.aborted) break
+      begun++
       const work = this.#workOf(records[i] as LogRecord)
       const take = (outcome: Outcome) => {
         outcomes[i] = outcome
@@ -113,7 +117,7 @@ export class PartitionWorker {
       }
       const before = this.#needs.orderPerKey ? busy.get(work.key) : undefined
       const result = before
-        ? before.then(() => this.#runOne(work, place, parked))
+        ? before.then(() => this.#runInTurn(work, place, parked))
         : this.#runOne(work, place, parked)
       if (!(result instanceof Promise)) {
         take(result)
@@ -133,7 +137,12 @@ export class PartitionWorker {
         })
     }
     await Promise.all(busy.values())
-    return outcomes
+    return outcomes.slice(0, begun)
+  }
+
+  async #runInTurn(work: Work, place: Place, parked: ReadonlySet<string>): Promise<Outcome> {
+    while (this.#needs.runner.full) await this.#needs.runner.freed()
+    return this.#runOne(work, place, parked)
   }
 
   #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Outcome | Promise<Outcome> {
@@ -142,28 +151,29 @@ export class PartitionWorker {
     return this.#needs.runner.run(work, place, this.#held.signal)
   }
 
-  /** One by one, each behind its mark; the event on which owners have crashed too often is not run again. */
-  async #runMarked(records: readonly LogRecord[], place: Place): Promise<Outcome[]> {
-    const outcomes: Outcome[] = []
+  /**
+   * One by one, each behind its mark; the event on which owners have crashed too often is not run again. The suspect
+   * is settled by itself: were its verdict kept for the end of the round, a second event that ends the process would
+   * lose it, and the two would take turns for ever.
+   */
+  async #runMarked(records: readonly LogRecord[], place: Place): Promise<void> {
+    let outcomes: Outcome[] = []
     const parked = new Set<string>()
+    const settle = async () => {
+      await this.#settle(place, outcomes)
+      outcomes = []
+    }
     for (const record of records) {
+      if (this.#held.signal.aborted) break
+      const isSuspect = record.offset === this.#held.trying
+      if (isSuspect) await settle()
       const work = this.#workOf(record)
-      let outcome: Outcome
-      if (record.offset === this.#held.trying && this.#held.crashes >= limits.crashesMax) {
-        const message = `The server ended ${this.#held.crashes} times while this event was being handled.`
-        outcome = {
-          kind: 'dead',
-          work,
-          failure: { errorClass: 'ProcessCrash', message, permanent: true, handler: 'unknown' },
-        }
-      } else {
-        await this.#held.mark(record.offset)
-        outcome = await this.#runOne(work, place, parked)
-      }
+      const outcome = await runMarked(this.#held, work, () => this.#runOne(work, place, parked))
       if (outcome.kind === 'parked') parked.add(work.key)
       outcomes.push(outcome)
+      if (isSuspect) await settle()
     }
-    return outcomes
+    await settle()
   }
 
   #workOf(record: LogRecord): Work {
@@ -172,6 +182,7 @@ export class PartitionWorker {
 
   /** Commits outcomes and offset together; halves what fails on its data until one event is left to blame. */
   async #settle(place: Place, outcomes: readonly Outcome[]): Promise<void> {
+    if (outcomes.length === 0) return
     const error = await this.#tryCommit(place, outcomes)
     if (error === undefined) {
       this.#retries.park(outcomes)

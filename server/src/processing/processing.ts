@@ -48,6 +48,7 @@ export async function openProcessing(needs: ProcessingNeeds): Promise<Processing
     handlers: new HandlerRegistry(needs.handlers),
     policy,
     timeoutMs: settings.handlerTimeoutMs,
+    concurrencyMax: settings.handlerConcurrency,
     logOf: report.logOf,
     handled: report.handled,
   })

@@ -4,6 +4,7 @@ import type { Event } from '@pulse/protocol/event'
 import { microsOf } from '@pulse/protocol/instant'
 import type pg from 'pg'
 import type { Place } from './handler-runner.ts'
+import { runMarked } from './marked-run.ts'
 import { afterFailure, failureOf, type Outcome, type Work } from './outcome.ts'
 import type { WorkerNeeds } from './partition-worker.ts'
 import { storeOutcomes } from './store.ts'
@@ -79,7 +80,9 @@ export class Retries {
       partition: this.#held.partition,
     }
     const work: Work = { record: recordOf(row), key: row.key, attempts: row.attempts }
-    const outcome = await this.#needs.runner.run(work, place, this.#held.signal)
+    const run = () => this.#needs.runner.run(work, place, this.#held.signal)
+    // A retry, above all a redriven one, can end the process as well as a first try.
+    const outcome = this.#held.clean ? await run() : await runMarked(this.#held, work, run)
     try {
       await this.#settle(place, outcome)
     } catch (thrown) {
@@ -87,6 +90,8 @@ export class Retries {
       if (!/^(22|23|42)...$|^P0001$/.test(error.code ?? '') || outcome.kind !== 'processed') throw error
       await this.#settle(place, afterFailure(work, failureOf(error, 'rows'), this.#needs.policy))
     }
+    // Else a kill at any later time would be put down to this event.
+    if (!this.#held.clean) await this.#held.mark(undefined)
   }
 
   async #settle(place: Place, outcome: Outcome): Promise<void> {
