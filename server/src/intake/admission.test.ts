@@ -30,15 +30,19 @@ test('a budget lets its rate through, over any time, and says when to come back'
   assert.ok((admission.refusal()?.options.retryAfter ?? 0) >= 1)
 })
 
-test('a batch may overdraw the budget, and the next ones wait until it is paid', () => {
+test('of a batch over the budget the first events are let in, and no budget is too small for one event', () => {
   const { admission, state, code } = aDoor({ rateMax: 1_000 })
-  admission.enter(5_000)
+  assert.equal(admission.enter(5_000), 100)
+  assert.equal(admission.retryAfter(4_900), 5)
   assert.equal(code(), 'over_budget')
-  assert.ok((admission.refusal()?.options.retryAfter ?? 0) >= 5)
-  state.ms = 4_890
-  assert.equal(code(), 'over_budget')
-  state.ms = 4_920
-  assert.equal(code(), undefined)
+  state.ms = 50
+  assert.equal(admission.enter(5_000), 50)
+  const small = aDoor({ rateMax: 1 })
+  assert.equal(small.admission.enter(3), 1)
+  small.state.ms = 999
+  assert.equal(small.code(), 'over_budget')
+  small.state.ms = 1_001
+  assert.equal(small.code(), undefined)
 })
 
 test('more in flight than the log settles within the allowed delay is refused', () => {

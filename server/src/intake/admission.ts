@@ -23,8 +23,10 @@ interface AdmissionNeeds {
   readonly now?: () => number
 }
 
-// A bucket of a tenth of a second lets a steady sender of the exact rate through and cuts a burst.
+// A bucket of a tenth of a second lets a steady sender of the exact rate through and cuts a burst. It holds one event at
+// least, or a budget below ten a second would let nothing in.
 const bucketSeconds = 0.1
+const bucketOf = (rateMax: number) => Math.max(1, rateMax * bucketSeconds)
 /** Events let in and not settled, at most; bounds the memory of intake. */
 export const inFlightEventsMax = 200_000
 const secondsToFreeDisk = 60
@@ -47,7 +49,7 @@ export class Admission {
   constructor(needs: AdmissionNeeds) {
     this.#needs = needs
     this.#now = needs.now ?? (() => performance.now())
-    this.#tokens = needs.limits.rateMax * bucketSeconds
+    this.#tokens = bucketOf(needs.limits.rateMax)
     this.#filledAt = this.#now()
     this.#settledAt = this.#now()
   }
@@ -85,13 +87,23 @@ export class Admission {
     return undefined
   }
 
-  /** Lets so many events in, or throws the refusal. A batch may overdraw the budget: the next ones wait for it. */
-  enter(events: number): void {
+  /**
+   * Lets events in, or throws the refusal. Returns how many: of a batch that is larger than what is left of the
+   * budget, the first ones. So many must `leave` again.
+   */
+  enter(events: number): number {
     const refusal = this.refusal()
     if (refusal) throw refusal
+    const admitted = this.#needs.limits.rateMax > 0 ? Math.min(events, Math.floor(this.#tokens)) : events
     if (this.#inFlight === 0) this.#settledAt = this.#now()
-    this.#tokens -= events
-    this.#inFlight += events
+    this.#tokens -= admitted
+    this.#inFlight += admitted
+    return admitted
+  }
+
+  /** Whole seconds after which the budget has room for so many events again. */
+  retryAfter(events: number): number {
+    return Math.max(1, Math.ceil(events / this.#needs.limits.rateMax))
   }
 
   /** So many of them are settled. */
@@ -109,7 +121,7 @@ export class Admission {
   #fill(): void {
     const now = this.#now()
     const { rateMax } = this.#needs.limits
-    this.#tokens = Math.min(rateMax * bucketSeconds, this.#tokens + ((now - this.#filledAt) * rateMax) / 1000)
+    this.#tokens = Math.min(bucketOf(rateMax), this.#tokens + ((now - this.#filledAt) * rateMax) / 1000)
     this.#filledAt = now
   }
 }

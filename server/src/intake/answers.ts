@@ -13,6 +13,7 @@ export type Verdict =
     }
   | { readonly status: 'conflict'; readonly eventId: string; readonly detail: string }
   | { readonly status: 'invalid'; readonly eventId: string | null; readonly errors: readonly InvalidMember[] }
+  | { readonly status: 'throttled'; readonly eventId: string | null; readonly retryAfter: number }
   | { readonly status: 'retry'; readonly eventId: string | null; readonly detail: string }
 
 interface Appended {
@@ -100,6 +101,8 @@ function createInstantCache(): (micros: number) => string {
 function itemOf(verdict: Verdict): string {
   if ('receipt' in verdict)
     return `{"status":"${verdict.status}","event_id":"${verdict.eventId}","receipt":${verdict.receipt}}`
+  if (verdict.status === 'throttled')
+    return JSON.stringify({ status: 'throttled', event_id: verdict.eventId, retry_after: verdict.retryAfter })
   const { status, eventId, ...rest } = verdict
   return JSON.stringify({ status, event_id: eventId, ...rest })
 }

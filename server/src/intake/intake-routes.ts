@@ -81,7 +81,7 @@ export function intakeRoutes(http: Http, needs: { intake: Intake; report: Intake
           callerId: callerOf(request).id,
         })
         if (answer.replayed) reply.header('idempotency-replayed', 'true')
-        if (answer.status === 503) reply.header('retry-after', '2')
+        if (answer.status === 503 || answer.status === 429) reply.header('retry-after', '2')
         reply.code(answer.status as 200).type('application/json')
         return reply.serializer(asIs).send(answer.body)
       },

@@ -83,19 +83,22 @@ class OpenIntake implements Intake {
     const receivedAt = nowMicros()
     const { batch, items } = readSubmission(request.body, request.headers, this.#needs.limits.batchEventsMax)
     const key = parseIdempotencyKey(request.headers['idempotency-key'])
-    this.#admission.enter(items.length)
+    const admitted = this.#admission.enter(items.length)
     try {
       const owner = key && `${request.callerId}\n${key}`
       const replayed = key ? (await this.#claim(request, key)).replayed : false
       const idWithout = owner ? (index: number) => uuidV5(uuidNamespaceUrl, `${owner}\n${index}`) : undefined
-      const readings = items.map((item, index) => this.#readItem(item, index, { receivedAt, idWithout }))
+      const inside = admitted < items.length ? items.slice(0, admitted) : items
+      const readings = inside.map((item, index) => this.#readItem(item, index, { receivedAt, idWithout }))
       const verdicts = await this.#settle(readings)
+      for (let i = admitted; i < items.length; i++)
+        verdicts.push(this.#throttled(items[i] as Item, items.length - admitted))
       this.#needs.report.answered(verdicts, readings, performance.now() - startedMs)
       return batch
         ? this.#answerBatch(verdicts, replayed)
         : this.#answerSingle(verdicts[0] as Verdict, replayed)
     } finally {
-      this.#admission.leave(items.length)
+      this.#admission.leave(admitted)
     }
   }
 
@@ -135,6 +138,12 @@ class OpenIntake implements Intake {
     })
   }
 
+  #throttled(item: Item, events: number): Verdict {
+    const id = 'value' in item ? (item.value as { event_id?: unknown } | null)?.event_id : null
+    const eventId = typeof id === 'string' ? id.slice(0, 64) : null
+    return { status: 'throttled', eventId, retryAfter: this.#admission.retryAfter(events) }
+  }
+
   async #append(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
     try {
       return await this.#needs.log.append(records)
@@ -156,19 +165,22 @@ class OpenIntake implements Intake {
         throw new ProblemError(replayed ? 'idempotency_key_conflict' : 'event_id_conflict', verdict.detail)
       case 'invalid':
         throw new ProblemError('invalid_event', sentenceOf(verdict.errors), { errors: verdict.errors })
+      case 'throttled':
+        throw new ProblemError('over_budget', 'Intake is at its budget.', { retryAfter: verdict.retryAfter })
       case 'retry':
         throw new ProblemError('unavailable', verdict.detail, { retryAfter: 2 })
     }
   }
 
   #answerBatch(verdicts: readonly Verdict[], replayed: boolean): IntakeAnswer {
-    const counts = { accepted: 0, duplicate: 0, conflict: 0, invalid: 0, retry: 0 }
+    const counts = { accepted: 0, duplicate: 0, conflict: 0, invalid: 0, throttled: 0, retry: 0 }
     for (const { status } of verdicts) counts[status]++
     const { accepted, duplicate } = counts
     const rejected = verdicts.length - accepted - duplicate
     const body = `{"accepted":${accepted},"duplicates":${duplicate},"rejected":${rejected},"results":${this.#answers.results(verdicts)}}`
     if (accepted + duplicate > 0) return { status: 200, replayed: replayed || accepted === 0, body }
-    return { status: counts.retry > 0 ? 503 : counts.conflict > 0 ? 409 : 422, replayed: false, body }
+    const { retry, throttled, conflict } = counts
+    return { status: retry > 0 ? 503 : throttled > 0 ? 429 : conflict > 0 ? 409 : 422, replayed: false, body }
   }
 }
 

@@ -20,9 +20,9 @@ export function createIntakeReport(to: { observations: Observations; log: Logger
       const tally = new Map<string, number>()
       for (let i = 0; i < verdicts.length; i++) {
         const { status } = verdicts[i] as Verdict
-        const reading = readings[i] as Reading
+        const reading = readings[i]
         if (status === 'accepted' || status === 'duplicate') kept++
-        const name = `${status} ${reading.ok ? reading.record.type : ''}`
+        const name = `${status} ${reading?.ok ? reading.record.type : ''}`
         tally.set(name, (tally.get(name) ?? 0) + 1)
       }
       for (const [name, count] of tally) {
@@ -43,12 +43,12 @@ export function createIntakeReport(to: { observations: Observations; log: Logger
 
 function logEach(log: Logger, verdicts: readonly Verdict[], readings: readonly Reading[]): void {
   verdicts.forEach((verdict, i) => {
-    const reading = readings[i] as Reading
+    const reading = readings[i]
     log.debug(
       {
         event_id: verdict.eventId,
         correlation_id: verdict.eventId,
-        event_type: reading.ok ? reading.record.type : undefined,
+        event_type: reading?.ok ? reading.record.type : undefined,
         status: verdict.status,
       },
       'event received',
