@@ -38,8 +38,8 @@ export interface HeldPartition {
   readonly crashes: number
   /** Aborts when the partition must be given up. Finish what is in hand (its commit is fenced), then return. */
   readonly signal: AbortSignal
-  /** Batches from `nextOffset` on; ends when the signal aborts. */
-  batches(): AsyncIterable<LogBatch>
+  /** Batches from `nextOffset` on; ends when the signal aborts, which is that of the partition unless told otherwise. */
+  batches(signal?: AbortSignal): AsyncIterable<LogBatch>
   /**
    * Moves the stored offset inside the caller's transaction, which also holds what the events produced.
    * Throws LogError `fenced` if another member owns the partition by now: the transaction must roll back.
@@ -399,9 +399,9 @@ class Holding implements HeldPartition {
     )
   }
 
-  batches(): AsyncIterable<LogBatch> {
+  batches(signal = this.signal): AsyncIterable<LogBatch> {
     const from = { topic: this.topic, offsets: new Map([[this.partition, this.nextOffset]]) }
-    return this.#options.log.read(from, this.signal)
+    return this.#options.log.read(from, signal)
   }
 
   async commit(tx: pg.ClientBase, next: number, verdicts: Verdicts): Promise<void> {

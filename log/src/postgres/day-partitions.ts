@@ -14,13 +14,14 @@ export async function ensureDays(client: pg.ClientBase, table: string): Promise<
     `select extract(epoch from date_trunc('day', now() at time zone 'UTC'))::float8 * 1000 as today`,
   )
   const today = rows[0]?.today ?? Date.now()
-  for (let day = -1; day <= 3; day++) {
-    const from = today + day * dayMs
-    const name = `${table}_${dayName(from)}`
-    const there = await client.query('select 1 from pg_class where oid = to_regclass($1)', [name])
-    if (there.rowCount) continue
-    await createDay(client, table, name, from)
-  }
+  for (let day = -1; day <= 3; day++) await ensureDay(client, table, today + day * dayMs)
+}
+
+/** Makes the partition of one day, given by its first instant in milliseconds, if it is not there. */
+export async function ensureDay(client: pg.ClientBase, table: string, from: number): Promise<void> {
+  const name = `${table}_${dayName(from)}`
+  const there = await client.query('select 1 from pg_class where oid = to_regclass($1)', [name])
+  if (there.rowCount === 0) await createDay(client, table, name, from)
 }
 
 async function createDay(client: pg.ClientBase, table: string, name: string, from: number): Promise<void> {

@@ -63,14 +63,22 @@ export function afterFailure(work: Work, failure: Failure, policy: RetryPolicy):
 /** Reads what a handler threw, whatever it was. */
 export function failureOf(thrown: unknown, handler: string): Failure {
   if (!(thrown instanceof Error))
-    return { errorClass: 'Error', message: String(thrown).slice(0, 2_000), permanent: false, handler }
+    return { errorClass: 'Error', message: clean(thrown), permanent: false, handler }
   return {
-    errorClass: thrown.name || 'Error',
+    errorClass: clean(thrown.name) || 'Error',
     message: clean(thrown.message),
     permanent: thrown instanceof PermanentError || thrown.name === 'PermanentError',
     handler,
   }
 }
 
-// A NUL cannot be stored, and a message may quote the whole payload.
-const clean = (text: string) => text.replaceAll('\0', '').slice(0, 2_000)
+// A message may quote the whole payload. A NUL cannot be stored, nor half a surrogate pair, which the cut may leave.
+const clean = (thrown: unknown) => textOf(thrown).replaceAll('\0', '').slice(0, 2_000).toWellFormed()
+
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return Object.prototype.toString.call(thrown) // an object without a prototype has no text
+  }
+}

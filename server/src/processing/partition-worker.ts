@@ -3,6 +3,7 @@ import type { LogBatch, LogRecord } from '@pulse/log'
 import type { HeldPartition, Verdicts } from '@pulse/log/groups'
 import { OneAtATime } from '@pulse/log/one-at-a-time'
 import type pg from 'pg'
+import { commitRows, RefusedRows } from './commit.ts'
 import { gather } from './gather.ts'
 import type { HandlerRunner, Place } from './handler-runner.ts'
 import { runMarked } from './marked-run.ts'
@@ -50,7 +51,7 @@ export class PartitionWorker {
   constructor(needs: WorkerNeeds, held: HeldPartition) {
     this.#needs = needs
     this.#held = held
-    this.#retries = new Retries(needs, held)
+    this.#retries = new Retries(needs, held, (work) => this.#turns.run(work))
     this.#carefulBelow = held.clean ? 0 : held.nextOffset + limits.roundRecordsMax
   }
 
@@ -58,31 +59,31 @@ export class PartitionWorker {
   async run(): Promise<void> {
     await this.#retries.load()
     const ended = new AbortController()
-    const retrying = this.#runRetries(AbortSignal.any([this.#held.signal, ended.signal]))
-    try {
-      await Promise.race([this.#runRounds(), retrying.then(() => this.#untilLost())])
-    } finally {
-      ended.abort()
-      await retrying.catch(() => {})
-    }
+    const end = () => ended.abort()
+    const signal = AbortSignal.any([this.#held.signal, ended.signal])
+    // Neither may outlive the other: whoever works on the partition next would meet it there.
+    const parts = [this.#runRounds(signal, end).finally(end), this.#runRetries(signal).finally(end)]
+    await Promise.allSettled(parts)
+    await Promise.all(parts)
   }
 
-  async #untilLost(): Promise<void> {
-    const { signal } = this.#held
-    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
-  }
-
-  async #runRounds(): Promise<void> {
-    for await (const round of gather(this.#held.batches(), limits.roundRecordsMax)) {
-      await this.#turns.run(() => this.#round(round))
-      if (this.#held.signal.aborted) return
+  async #runRounds(signal: AbortSignal, end: () => void): Promise<void> {
+    for await (const round of gather(this.#held.batches(signal), limits.roundRecordsMax)) {
+      try {
+        await this.#turns.run(() => this.#round(round))
+      } catch (error) {
+        end() // else the read-ahead would hold up the failure until the next event comes
+        throw error
+      }
+      if (signal.aborted) return
     }
   }
 
   async #runRetries(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#turns.run(() => this.#retries.runDue())
-      await delay(limits.retryPollMs, undefined, { signal }).catch(() => {})
+      const tried = await this.#retries.runDue(signal)
+      // What waited behind those is due at once.
+      if (tried === 0) await delay(limits.retryPollMs, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -197,7 +198,7 @@ export class PartitionWorker {
     }
     const only = outcomes[0] as Outcome
     if (only.kind === 'dead' || only.kind === 'parked') throw error // what we write ourselves must not fail
-    await this.#settle(place, [afterFailure(only.work, failureOf(error, 'rows'), this.#needs.policy)])
+    await this.#settle(place, [afterFailure(only.work, failureOf(error.cause, 'rows'), this.#needs.policy)])
   }
 
   /** The first half may have parked keys that the second half was run without knowing. */
@@ -210,29 +211,19 @@ export class PartitionWorker {
     )
   }
 
-  /** Resolves with the error if the data is at fault; rejects if anything else is. */
-  async #tryCommit(place: Place, outcomes: readonly Outcome[]): Promise<Error | undefined> {
+  /** Resolves with the refusal if the data is at fault; rejects if anything else is. */
+  async #tryCommit(place: Place, outcomes: readonly Outcome[]): Promise<RefusedRows | undefined> {
     const next = (outcomes.at(-1)?.work.record.offset ?? 0) + 1
-    const client = await this.#needs.pool.connect()
-    let broken: Error | undefined
     try {
-      await client.query('begin')
-      await storeOutcomes(client, place, outcomes)
-      await this.#held.commit(client, next, verdictsOf(outcomes))
-      await client.query('commit')
+      await commitRows(this.#needs.pool, outcomes, async (tx) => {
+        await storeOutcomes(tx, place, outcomes)
+        await this.#held.commit(tx, next, verdictsOf(outcomes))
+      })
       this.#held.committed(next)
       return undefined
-    } catch (thrown) {
-      const error = thrown as Error & { code?: string }
-      // Class 22: data, 23: constraints, 42: no such table or column; P0001: raised by a trigger of the team's.
-      const dataAtFault = /^(22|23|42)...$|^P0001$/.test(error.code ?? '')
-      await client.query('rollback').catch((failed: Error) => {
-        broken = failed
-      })
-      if (dataAtFault) return error
+    } catch (error) {
+      if (error instanceof RefusedRows) return error
       throw error
-    } finally {
-      client.release(broken)
     }
   }
 }

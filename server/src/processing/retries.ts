@@ -3,6 +3,7 @@ import type { HeldPartition } from '@pulse/log/groups'
 import type { Event } from '@pulse/protocol/event'
 import { microsOf } from '@pulse/protocol/instant'
 import type pg from 'pg'
+import { commitRows, RefusedRows } from './commit.ts'
 import type { Place } from './handler-runner.ts'
 import { runMarked } from './marked-run.ts'
 import { afterFailure, failureOf, type Outcome, type Work } from './outcome.ts'
@@ -29,11 +30,14 @@ interface RetryRow {
 export class Retries {
   readonly #needs: WorkerNeeds
   readonly #held: HeldPartition
+  readonly #takeTurn: <T>(work: () => Promise<T>) => Promise<T>
   #keys = new Set<string>()
 
-  constructor(needs: WorkerNeeds, held: HeldPartition) {
+  /** `takeTurn` runs what decides by the parked keys, or changes them, apart from the rounds of the partition. */
+  constructor(needs: WorkerNeeds, held: HeldPartition, takeTurn: <T>(work: () => Promise<T>) => Promise<T>) {
     this.#needs = needs
     this.#held = held
+    this.#takeTurn = takeTurn
   }
 
   /** True if events of this key wait: later ones must wait too. */
@@ -57,8 +61,17 @@ export class Retries {
     for (const outcome of outcomes) if (outcome.kind === 'parked') this.#keys.add(outcome.work.key)
   }
 
-  /** Tries everything that is due, one after the other. */
-  async runDue(): Promise<void> {
+  /** Tries what is due, one after the other; returns how many that were. Stops early when the signal aborts. */
+  async runDue(signal: AbortSignal): Promise<number> {
+    const rows = await this.#takeTurn(() => this.#due())
+    for (const row of rows) {
+      if (signal.aborted) break
+      await this.#tryAgain(row)
+    }
+    return rows.length
+  }
+
+  async #due(): Promise<readonly RetryRow[]> {
     const { topic, partition } = this.#held
     const { rows } = await this.#needs.pool.query<RetryRow>(
       `select event_id, record_offset, log_epoch, key, event, attempts,
@@ -67,12 +80,13 @@ export class Retries {
        order by record_offset limit $3`,
       [topic, partition, dueMax],
     )
-    for (const row of rows) {
-      if (this.#held.signal.aborted) return
-      await this.#tryAgain(row)
-    }
+    // An operator may have redriven an event of a key that was not parked: from now on it is.
+    for (const row of rows) this.#keys.add(row.key)
+    return rows
   }
 
+  // The handler runs beside the rounds, since it may take long; its key is parked, so nothing overtakes it. Behind a
+  // mark there is room for one at a time.
   async #tryAgain(row: RetryRow): Promise<void> {
     const place: Place = {
       epoch: Number(row.log_epoch),
@@ -81,41 +95,38 @@ export class Retries {
     }
     const work: Work = { record: recordOf(row), key: row.key, attempts: row.attempts }
     const run = () => this.#needs.runner.run(work, place, this.#held.signal)
-    // A retry, above all a redriven one, can end the process as well as a first try.
-    const outcome = this.#held.clean ? await run() : await runMarked(this.#held, work, run)
-    try {
-      await this.#settle(place, outcome)
-    } catch (thrown) {
-      const error = thrown as Error & { code?: string }
-      if (!/^(22|23|42)...$|^P0001$/.test(error.code ?? '') || outcome.kind !== 'processed') throw error
-      await this.#settle(place, afterFailure(work, failureOf(error, 'rows'), this.#needs.policy))
+    if (this.#held.clean) {
+      const outcome = await run()
+      await this.#takeTurn(() => this.#settle(place, outcome))
+      return
     }
-    // Else a kill at any later time would be put down to this event.
-    if (!this.#held.clean) await this.#held.mark(undefined)
+    await this.#takeTurn(async () => {
+      // A retry, above all a redriven one, can end the process as well as a first try.
+      await this.#settle(place, await runMarked(this.#held, work, run))
+      // Else a kill at any later time would be put down to this event.
+      await this.#held.mark(undefined)
+    })
   }
 
   async #settle(place: Place, outcome: Outcome): Promise<void> {
-    const { work } = outcome
-    const client = await this.#needs.pool.connect()
-    let broken: Error | undefined
+    const { work, kind } = outcome
     try {
-      await client.query('begin')
-      await this.#held.fence(client)
-      if (outcome.kind === 'parked') await postpone(client, outcome)
-      else {
-        await client.query('delete from retries where event_id = $1', [work.record.event.event_id])
-        await storeOutcomes(client, place, [outcome])
-        await this.#releaseNext(client, work.key)
-      }
-      await client.query('commit')
+      await this.#commit(place, outcome)
     } catch (error) {
-      await client.query('rollback').catch((failed: Error) => {
-        broken = failed
-      })
-      throw error
-    } finally {
-      client.release(broken)
+      if (!(error instanceof RefusedRows) || kind === 'dead' || kind === 'parked') throw error
+      await this.#commit(place, afterFailure(work, failureOf(error.cause, 'rows'), this.#needs.policy))
     }
+  }
+
+  async #commit(place: Place, outcome: Outcome): Promise<void> {
+    const { work } = outcome
+    await commitRows(this.#needs.pool, [outcome], async (tx) => {
+      await this.#held.fence(tx)
+      if (outcome.kind === 'parked') return await postpone(tx, outcome)
+      await tx.query('delete from retries where event_id = $1', [work.record.event.event_id])
+      await storeOutcomes(tx, place, [outcome])
+      await this.#releaseNext(tx, work.key)
+    })
     this.#needs.report.retried(outcome)
     if (outcome.kind !== 'parked') await this.#forgetIfEmpty(work.key)
   }

@@ -1,17 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { instantOf } from '@pulse/protocol/instant'
 import type pg from 'pg'
-import { copyEventRows, type EventRow } from './copy-rows.ts'
+import { isDataAtFault, isRowAtFault, RefusedRows, refuseIf } from './commit.ts'
+import { copyEventRows, type EventRow, encodeRows } from './copy-rows.ts'
 import type { Place } from './handler-runner.ts'
 import type { Outcome, UserRows } from './outcome.ts'
 
-/** Writes what a round led to, in the transaction that also moves the offset. Rejects with PostgreSQL's error. */
+/**
+ * Writes what a round led to, in the transaction that also moves the offset. Rejects with RefusedRows if an event or
+ * what its handler returned is at fault, else with PostgreSQL's error.
+ */
 export async function storeOutcomes(
   tx: pg.ClientBase,
   place: Place,
   outcomes: readonly Outcome[],
 ): Promise<void> {
-  await copyEventRows(tx, eventRows(place, outcomes))
+  const bytes = encoded(() => encodeRows(eventRows(place, outcomes)))
+  await copyEventRows(tx, bytes).catch(refuseIf(isDataAtFault))
   await storeUserRows(tx, outcomes)
   await storeParked(tx, place, outcomes)
   await storeDead(tx, place, outcomes)
@@ -49,9 +54,19 @@ async function storeUserRows(tx: pg.ClientBase, outcomes: readonly Outcome[]): P
       }
   for (const [table, rows] of byTable) {
     const name = table.split('.').map(quoted).join('.')
-    await tx.query(`insert into ${name} select * from jsonb_populate_recordset(null::${name}, $1)`, [
-      JSON.stringify(rows),
-    ])
+    const json = encoded(() => JSON.stringify(rows))
+    await tx
+      .query(`insert into ${name} select * from jsonb_populate_recordset(null::${name}, $1)`, [json])
+      .catch(refuseIf(isRowAtFault))
+  }
+}
+
+/** What a handler returned may be no JSON at all: a BigInt, a circle. */
+function encoded<T>(encode: () => T): T {
+  try {
+    return encode()
+  } catch (cause) {
+    throw new RefusedRows(cause)
   }
 }
 
@@ -86,7 +101,8 @@ async function storeParked(tx: pg.ClientBase, place: Place, outcomes: readonly O
        clock_timestamp() + make_interval(secs => delay_ms / 1000.0), waits_for_key, error_class, error_message, handler
      from jsonb_to_recordset($1) as r(event_id uuid, topic text, partition int2, record_offset int8, log_epoch int8, key text,
        event jsonb, received_at timestamptz, attempts int2, delay_ms float8, waits_for_key bool, error_class text,
-       error_message text, handler text)`,
+       error_message text, handler text)
+     on conflict (event_id) do nothing`,
     [JSON.stringify(rows)],
   )
 }
