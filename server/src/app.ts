@@ -23,6 +23,7 @@ import { docsPage } from './operations/docs-page.ts'
 import { createObservations } from './operations/observations.ts'
 import { type Operations, openOperations } from './operations/operations.ts'
 import { operationsRoutes } from './operations/operations-routes.ts'
+import { measureDisk } from './operations/resources.ts'
 import { openRetention } from './operations/retention.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
 import { openProcessing, readBacklog } from './processing/processing.ts'
@@ -49,6 +50,8 @@ export interface AppNeeds {
 }
 
 const hourMs = 3_600_000
+/** Part of the disk that the log may take before its oldest days go early. */
+const logDiskRatioMax = 0.5
 const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2 } as const
 const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -124,12 +127,16 @@ async function openFoundation(needs: AppNeeds, opened: AsyncDisposableStack): Pr
   })
   const committed = (records: number, ms: number) => observations.committed(records, ms)
   const log = await openLog({ config, database, schemas, committed, logger: module('log') }, opened)
+  // A database elsewhere has a disk that is not ours to measure.
+  const ownDisk = database.describe().kind === 'embedded'
+  const logBytesMax = ownDisk ? (await measureDisk(config.data)).totalBytes * logDiskRatioMax : undefined
   const retention = await openRetention({
     pool: database.pool('background', { max: poolMax.background }),
     log,
     topics: schemas.topics.map((topic) => topic.name),
     settings: config.retention,
     logger: module('retention'),
+    logBytesMax: () => logBytesMax,
   })
   opened.use(retention)
   return {

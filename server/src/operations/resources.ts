@@ -5,6 +5,8 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 export interface Disk {
   readonly usedRatio: number
   readonly freeBytes: number
+  /** What is used and what is free, together. */
+  readonly totalBytes: number
 }
 
 /** Measures the disk under a folder. Rejects like `fs.statfs` when the folder is not there. */
@@ -12,7 +14,11 @@ export async function measureDisk(folder: string): Promise<Disk> {
   const { blocks, bfree, bavail, bsize } = await statfs(folder)
   const used = blocks - bfree
   // Like df: blocks that only root may use count neither as free nor as part of the whole.
-  return { usedRatio: used + bavail === 0 ? 0 : used / (used + bavail), freeBytes: bavail * bsize }
+  return {
+    usedRatio: used + bavail === 0 ? 0 : used / (used + bavail),
+    freeBytes: bavail * bsize,
+    totalBytes: (used + bavail) * bsize,
+  }
 }
 
 const resolutionMs = 10

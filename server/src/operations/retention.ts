@@ -17,6 +17,8 @@ export interface RetentionNeeds {
     readonly idWindowHours: number
   }
   readonly logger: Logger
+  /** Bytes that the log may take; undefined for any. The day that is being written stays whatever it takes. */
+  readonly logBytesMax?: () => number | undefined
   /** Unix time in milliseconds; default the clock. */
   readonly now?: () => number
 }
@@ -69,9 +71,10 @@ async function runOnce(needs: RetentionNeeds): Promise<RetentionResult> {
     ])
     return { daysDropped, deadLettersDeleted: letters.rowCount ?? 0 }
   })
+  const tooLargeBefore = await withClient(needs.pool, (client) => startBySize(client, needs.logBytesMax?.()))
+  const since = Math.max(now - settings.logHours * hourMs, tooLargeBefore)
   let offsetsTrimmed = 0
-  for (const topic of needs.topics)
-    offsetsTrimmed += await trimTopic(needs, topic, (now - settings.logHours * hourMs) * 1000)
+  for (const topic of needs.topics) offsetsTrimmed += await trimTopic(needs, topic, since * 1000)
   logger.info({ ...result, offsetsTrimmed }, 'retention has run')
   return { ...result, offsetsTrimmed }
 }
@@ -80,6 +83,24 @@ async function dropOldDays(client: pg.ClientBase, before: number): Promise<strin
   const days = await daysBefore(client, 'events', before)
   for (const day of days) await dropDay(client, 'events', day)
   return days
+}
+
+/** The instant (ms) before which days must go so that the log takes no more than this; 0 if it does not. */
+async function startBySize(client: pg.ClientBase, bytesMax: number | undefined): Promise<number> {
+  if (bytesMax === undefined) return 0
+  const { rows } = await client.query<{ day: string; bytes: string }>(
+    `select right(c.relname, 8) as day, pg_total_relation_size(c.oid) as bytes from pg_inherits i
+     join pg_class c on c.oid = i.inhrelid where i.inhparent = to_regclass('log_batches') order by c.relname`,
+  )
+  let bytes = rows.reduce((sum, row) => sum + Number(row.bytes), 0)
+  let start = 0
+  for (const row of rows) {
+    const day = Date.parse(`${row.day.slice(0, 4)}-${row.day.slice(4, 6)}-${row.day.slice(6)}T00:00:00Z`)
+    if (bytes <= bytesMax || day + dayMs > Date.now()) break
+    bytes -= Number(row.bytes)
+    start = day + dayMs
+  }
+  return start
 }
 
 async function trimTopic(needs: RetentionNeeds, topic: string, since: number): Promise<number> {
