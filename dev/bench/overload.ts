@@ -1,4 +1,4 @@
-import type { Bench, BenchResult, Settings } from './bench.ts'
+import type { Bench, BenchResult, Figure, Settings } from './bench.ts'
 import { sampleMemory } from './memory-samples.ts'
 import { connectTo, describeDatabase, startPulse } from './pulse.ts'
 import { Figures } from './statistics.ts'
@@ -62,28 +62,30 @@ async function measure(settings: Settings): Promise<BenchResult> {
     found.add('growth', growth * 100)
     found.add('memory', most.rssBytes / 2 ** 20)
   }
-  return {
-    figures: [
-      { name: 'requests answered', unit: 'requests/s', series: found.of('offered') },
-      { name: 'admitted', unit: 'events/s', series: found.of('admitted') },
-      { name: 'admitted, p95', unit: 'ms', series: found.of('admitted p95'), wanted: { most: 100 } },
-      { name: 'refused, p95', unit: 'ms', series: found.of('refused p95'), wanted: { most: 20 } },
-      { name: 'refused, p99', unit: 'ms', series: found.of('refused p99'), wanted: { most: 20 } },
-      { name: 'refused, slowest', unit: 'ms', series: found.of('refused max'), wanted: { most: 20 } },
-      { name: 'neither 202 nor 429', unit: 'requests', series: found.of('others'), wanted: { most: 0 } },
-      { name: 'server memory (RSS), most', unit: 'MiB', series: found.of('memory') },
-      {
-        name: 'server memory, last quarter against first',
-        unit: '%',
-        series: found.of('growth'),
-        wanted: { most: 10 },
-      },
-    ],
-    database,
-    notes: [
-      `INTAKE_RATE_MAX=${budget}; ${offered} single events per second offered on a fixed schedule over 256 connections, whatever is answered; nobody heeds Retry-After.`,
-      'A delay counts from the intended start, so it includes what a request waits for in the generator and in the kernel.',
-      'All roles run; server, database and generator share the cores.',
-    ],
-  }
+  return { figures: figuresOf(found), database, notes }
 }
+
+function figuresOf(found: Figures): Figure[] {
+  return [
+    { name: 'requests answered', unit: 'requests/s', series: found.of('offered') },
+    { name: 'admitted', unit: 'events/s', series: found.of('admitted') },
+    { name: 'admitted, p95', unit: 'ms', series: found.of('admitted p95'), wanted: { most: 100 } },
+    { name: 'refused, p95', unit: 'ms', series: found.of('refused p95'), wanted: { most: 20 } },
+    { name: 'refused, p99', unit: 'ms', series: found.of('refused p99'), wanted: { most: 20 } },
+    { name: 'refused, slowest', unit: 'ms', series: found.of('refused max'), wanted: { most: 20 } },
+    { name: 'neither 202 nor 429', unit: 'requests', series: found.of('others'), wanted: { most: 0 } },
+    { name: 'server memory (RSS), most', unit: 'MiB', series: found.of('memory') },
+    {
+      name: 'server memory, last quarter against first',
+      unit: '%',
+      series: found.of('growth'),
+      wanted: { most: 10 },
+    },
+  ]
+}
+
+const notes = [
+  `INTAKE_RATE_MAX=${budget}; ${offered} single events per second offered on a fixed schedule over 256 connections, whatever is answered; nobody heeds Retry-After.`,
+  'A delay counts from the intended start, so it includes what a request waits for in the generator and in the kernel.',
+  'All roles run; server, database and generator share the cores.',
+]

@@ -27,21 +27,14 @@ export async function makeRowsDatabase(pulse: Pulse): Promise<RowsDatabase> {
     password: String(password),
     database: name,
   }
-  await withClient({ config }, async (client) => {
+  const client = new pg.Client(config)
+  await client.connect()
+  try {
     await client.query(
       'create table bench_rows (event_id uuid primary key, received_at timestamptz not null default now(), event jsonb not null)',
     )
-  })
-  return { config }
-}
-
-/** Does something over a connection of its own. */
-export async function withClient<T>(rows: RowsDatabase, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client(rows.config)
-  await client.connect()
-  try {
-    return await work(client)
   } finally {
     await client.end()
   }
+  return { config }
 }
