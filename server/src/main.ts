@@ -11,6 +11,9 @@ import { createLogger } from './operations/logger.ts'
 
 const exit = { ok: 0, failed: 1, usage: 2, config: 3, unavailable: 7 } as const
 
+/** A key press reaches a whole group of processes, and whoever started us may hand it on: that is one signal. */
+const echoMsMax = 300
+
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
@@ -43,10 +46,11 @@ async function serve(argv: readonly string[]): Promise<number> {
 /** Resolves at the first signal to stop; the second one ends the process at once. */
 function signals(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false
+    let askedMs: number | undefined
     const onSignal = (signal: NodeJS.Signals) => {
-      if (asked) process.exit(signal === 'SIGINT' ? 130 : 143)
-      asked = true
+      if (askedMs !== undefined && performance.now() - askedMs > echoMsMax)
+        process.exit(signal === 'SIGINT' ? 130 : 143)
+      askedMs ??= performance.now()
       resolve()
     }
     process.on('SIGINT', onSignal)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import cors from '@fastify/cors'
 import fastify, {
   type FastifyBaseLogger,
@@ -231,13 +232,21 @@ async function allowOrigins(http: Http, origins: readonly string[]): Promise<voi
   http.accessDefault = undefined
 }
 
+/** How long clients with open connections are told of the end before it comes. */
+const noticeMsMax = 300
+
 /**
- * Closing stops accepting, lets every answer under way finish and cuts what is left after `drainMsMax`. Connections that
- * fall idle meanwhile are closed as they do: without this each would hold the close open until its keep-alive ends.
+ * Closing gives notice, stops accepting, lets every answer under way finish and cuts what is left after `drainMsMax`.
+ * Notice means that answers go on for a moment with `Connection: close` (Fastify adds it), so that clients with kept
+ * connections and load balancers learn of the end from an answer, not from a request that is cut off. Connections that
+ * fall idle later are closed as they do: without this each would hold the close open until its keep-alive ends.
  */
 function closeGently(http: Http, servers: ReadonlySet<Server>, drainMsMax: number): void {
-  http.addHook('preClose', (done) => {
+  http.addHook('preClose', async () => {
     const startedMs = performance.now()
+    const open = new Set([...servers].filter((server) => server.listening))
+    const connections = async () => Math.max(0, ...(await Promise.all([...open].map(countConnections))))
+    while (performance.now() - startedMs < noticeMsMax && (await connections()) > 0) await delay(20)
     const sweep = setInterval(() => {
       const late = performance.now() - startedMs > drainMsMax
       for (const server of servers) {
@@ -245,7 +254,6 @@ function closeGently(http: Http, servers: ReadonlySet<Server>, drainMsMax: numbe
         else server.closeIdleConnections()
       }
     }, 50)
-    const open = new Set([...servers].filter((server) => server.listening))
     if (open.size === 0) clearInterval(sweep)
     for (const server of open) {
       server.once('close', () => {
@@ -253,9 +261,11 @@ function closeGently(http: Http, servers: ReadonlySet<Server>, drainMsMax: numbe
         if (open.size === 0) clearInterval(sweep)
       })
     }
-    done()
   })
 }
+
+const countConnections = (server: Server) =>
+  new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count ?? 0)))
 
 /** Request ids are unique over restarts and processes by their random beginning, and cheap by their counter. */
 function createRequestIds(): () => string {
