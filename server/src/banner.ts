@@ -11,7 +11,8 @@ const promises: Record<string, string> = {
 export async function bannerOf(app: App, from: { config: Config; version: string }): Promise<string> {
   const { config, version } = from
   const base = config.http.publicUrl ?? app.url
-  const key = relative(process.cwd(), app.keyPath) || app.keyPath
+  const below = relative(process.cwd(), app.keyPath)
+  const key = below.startsWith('..') ? app.keyPath : below
   const auth = config.open ? '' : ` -H "Authorization: Bearer $(cat ${quoted(key)})"`
   const promise = promises[app.durability] ?? `acknowledged = on ${app.durability.slice(9)} replicas`
   const lines = [
