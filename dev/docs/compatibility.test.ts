@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { root } from '../setup/place.mjs'
+import { listFiles } from '../tidy/source.ts'
+
+const page = 'docs/compatibility.md'
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+
+/** What the page says about each line of the checklist: number -> third column. */
+function linesOf(text: string): ReadonlyMap<string, string> {
+  const rows = [...text.matchAll(/^\| (EF-\d\d) \| .* \| (.*) \|$/gm)]
+  const lines = new Map(rows.map(([, line = '', how = '']) => [line, how]))
+  assert.equal(lines.size, rows.length, 'each line once')
+  return lines
+}
+
+/** Files of a cell, relative to the clone, that the word `tested` stands before. */
+function testsNamedIn(how: string): readonly string[] {
+  const links = /^tested: ((?:\[[^\]]*\]\([^)]*\)(?:, )?)+)/.exec(how)?.[1] ?? ''
+  return [...links.matchAll(/\]\(\.\.\/([^)]*)\)/g)].map(([, path = '']) => path)
+}
+
+/** Numbers that stand in titles of tests, with the files. */
+function numbersInTitles(): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const path of listFiles(root).filter((each) => /\.test\.tsx?$/.test(each)))
+    for (const [, title = ''] of read(path).matchAll(/\btest\(\s*['"`](EF-\d\d\b.*)/g))
+      for (const [number] of title.matchAll(/EF-\d\d\b/g))
+        found.set(number, (found.get(number) ?? new Set()).add(path))
+  return found
+}
+
+test('every line of the checklist stands in docs/compatibility.md, and says how', () => {
+  const lines = linesOf(read(page))
+  const wanted = Array.from({ length: 48 }, (_, n) => `EF-${String(n + 1).padStart(2, '0')}`)
+  assert.deepEqual([...lines.keys()], wanted)
+  for (const [line, how] of lines)
+    assert.match(how, /^(tested: |replaced: |documented: |measured[:,] |open\b|later: )/, line)
+})
+
+test('a line that the page calls tested is tested in the files that it names, and in no others', () => {
+  const titles = numbersInTitles()
+  for (const [line, how] of linesOf(read(page)))
+    assert.deepEqual([...testsNamedIn(how)].sort(), [...(titles.get(line) ?? [])].sort(), line)
+})
