@@ -17,7 +17,8 @@ export interface Findings {
   readonly rows: number
 }
 
-interface Row {
+/** An event as `GET /events` shows it; its number grows within its key. */
+export interface AuditedRow {
   readonly event_id: string
   readonly user_id: string
   readonly position: string
@@ -52,9 +53,13 @@ export async function untilQuiet(server: Server, msMax = 60_000): Promise<void> 
   }
 }
 
-/** Compares what the server shows with what the producers know. */
+/** Compares what the server shows with what the producers know. Rejects if the server does not answer. */
 export async function audit(server: Server, ledger: Ledger): Promise<Findings> {
-  const rows = await readRows(server)
+  return compare(await readRows(server), ledger)
+}
+
+/** The comparison itself; `audit.test.ts` plants bugs to see that each is found. */
+export function compare(rows: readonly AuditedRow[], ledger: Ledger): Findings {
   const counts = new Map<string, number>()
   for (const row of rows) counts.set(row.event_id, (counts.get(row.event_id) ?? 0) + 1)
   return {
@@ -67,12 +72,21 @@ export async function audit(server: Server, ledger: Ledger): Promise<Findings> {
   }
 }
 
-async function readRows(server: Server): Promise<Row[]> {
-  const rows: Row[] = []
+/** How many violations of each kind there are. */
+export function violationsOf(findings: Findings): [kind: string, count: number][] {
+  const { rows: _, ...kinds } = findings
+  return Object.entries(kinds).map(([kind, ids]) => [kind, ids.length])
+}
+
+async function readRows(server: Server): Promise<AuditedRow[]> {
+  const rows: AuditedRow[] = []
   let cursor: string | null = null
   do {
     const query: string = cursor === null ? '' : `&cursor=${cursor}`
-    const page = (await get(server, `/events?limit=1000${query}`)) as { data: Row[]; cursor: string | null }
+    const page = (await get(server, `/events?limit=1000${query}`)) as {
+      data: AuditedRow[]
+      cursor: string | null
+    }
     rows.push(...page.data)
     cursor = page.cursor
   } while (cursor !== null)
@@ -80,8 +94,8 @@ async function readRows(server: Server): Promise<Row[]> {
 }
 
 // A position is topic~epoch~partition.offset~checksum; a key has one partition, and its numbers must grow with the offset.
-function reordered(rows: readonly Row[]): string[] {
-  const offsetOf = (row: Row) => Number(row.position.split('~')[2]?.split('.')[1])
+function reordered(rows: readonly AuditedRow[]): string[] {
+  const offsetOf = (row: AuditedRow) => Number(row.position.split('~')[2]?.split('.')[1])
   const keys = Map.groupBy(rows, (row) => row.user_id)
   const wrong: string[] = []
   for (const ofKey of keys.values()) {

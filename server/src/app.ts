@@ -26,7 +26,7 @@ import { operationsRoutes } from './operations/operations-routes.ts'
 import { measureDisk } from './operations/resources.ts'
 import { openRetention } from './operations/retention.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
-import { openProcessing, readBacklog } from './processing/processing.ts'
+import { checkProcessing, openProcessing, readBacklog } from './processing/processing.ts'
 import { createProcessingReport } from './processing/report.ts'
 import { openQuery } from './query/query.ts'
 import { queryRoutes } from './query/query-routes.ts'
@@ -163,7 +163,11 @@ async function openWatch(app: Foundation, opened: AsyncDisposableStack): Promise
   const { database, log, schemas } = app
   const anyTopic = schemas.topics[0]?.name ?? ''
   const operations = await openOperations({
-    probes: { database: () => probe(database), log: () => log.bounds(anyTopic).then(() => {}) },
+    probes: {
+      database: () => probe(database, app.pool),
+      log: () => log.bounds(anyTopic).then(() => {}),
+      processing: () => checkProcessing(app.pool),
+    },
     backlog: () => readBacklog(app.pool),
     isReady: () => (app.state === 'running' ? [] : [app.state]),
     observed: app.observations,
@@ -308,9 +312,11 @@ async function openLog(
   return log
 }
 
-async function probe(database: Database): Promise<void> {
+async function probe(database: Database, pool: pg.Pool): Promise<void> {
   const status = database.status()
   if (status.kind === 'down') throw new Error(status.reason)
+  // One that hangs is noticed here long before the keeper gives it up.
+  await pool.query('select 1')
 }
 
 /** Tells programs beside this one, such as the CLI, where the server is. */

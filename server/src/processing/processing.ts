@@ -102,3 +102,16 @@ export async function readBacklog(
     parked: Number(row?.parked ?? 0),
   }
 }
+
+/**
+ * Rejects if a partition is stopped because the log cannot serve its next offset, on whichever server that was found:
+ * nothing is skipped, so somebody has to mend it.
+ */
+export async function checkProcessing(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ place: string; stopped: string }>(
+    `select topic || '/' || partition as place, stopped from log_group_partitions
+     where group_name = $1 and stopped is not null order by topic, partition`,
+    [processingGroup],
+  )
+  if (rows.length > 0) throw new Error(rows.map(({ place, stopped }) => `${place}: ${stopped}`).join('; '))
+}

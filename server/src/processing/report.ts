@@ -63,7 +63,13 @@ export function createProcessingReport(to: { observations: Observations; log: Lo
     handled: (eventType, ms) => observations.handled(eventType, 1, ms),
     troubled(error, place) {
       log.error(
-        { err: error, code: error.code, topic: place?.topic, partition: place?.partition },
+        {
+          err: error,
+          code: error.code,
+          topic: place?.topic,
+          partition: place?.partition,
+          offset: error.offset,
+        },
         'processing is held up',
       )
     },
