@@ -15,9 +15,15 @@ export type ServiceName = (typeof serviceNames)[number]
 /** The environment variable that holds a service's address; a service given there is used and never stopped. */
 export const addressVariables: Readonly<Record<ServiceName, string>> = {
   postgres: 'TEST_DATABASE_URL',
+  redis: 'TEST_REDIS_URL',
+  kafka: 'TEST_KAFKA_BROKERS',
+  chromium: 'CHROMIUM',
+}
+
+/** Names that services have elsewhere too; they count when the test's own name is not there. */
+const usualVariables: Readonly<Partial<Record<ServiceName, string>>> = {
   redis: 'REDIS_URL',
   kafka: 'KAFKA_BROKERS',
-  chromium: 'CHROMIUM',
 }
 
 /** What runs. Disposing stops what was started here, last first. */
@@ -69,7 +75,7 @@ export async function openServices(names: readonly ServiceName[]): Promise<Servi
 }
 
 async function open(name: ServiceName): Promise<Found> {
-  const given = process.env[addressVariables[name]]
+  const given = process.env[addressVariables[name]] ?? process.env[usualVariables[name] ?? '']
   if (given !== undefined && given !== '') return { address: given }
   switch (name) {
     case 'postgres': {

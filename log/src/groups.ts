@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import { type EventLog, type LogBatch, LogError } from './log.ts'
 import { OneAtATime } from './one-at-a-time.ts'
-import { asLogError, type Connection, connect, drop } from './postgres/connection.ts'
+import { answered, asLogError, type Connection, connect, drop } from './postgres/connection.ts'
 
 const limits = {
   /** A partition of a silent member is taken over after this; a member whose session ended loses it at once. */
@@ -13,6 +13,7 @@ const limits = {
   retryMs: 250,
   retryMsMax: 8_000,
   stoppedRetryMs: 30_000,
+  answerMsMax: 10_000,
 } as const
 
 /** What became of the offsets that a commit passes: their sum must be the number of offsets. */
@@ -120,12 +121,13 @@ interface TakenRow {
 
 const lockKey = (member: string) => `hashtextextended('pulse.member.' || ${member}, 0)`
 
-/** True in SQL if the session that holds the owner's advisory lock is alive. */
-const ownerAlive = `exists (
-  select 1 from pg_locks l
-  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+/** True in SQL if row `l` of pg_locks is the advisory lock of the member. */
+const isLockOf = (member: string) => `l.locktype = 'advisory' and l.objsubid = 1 and l.granted
     and l.database = (select oid from pg_database where datname = current_database())
-    and ((l.classid::int8 << 32) | l.objid::int8) = ${lockKey('p.owner::text')})`
+    and ((l.classid::int8 << 32) | l.objid::int8) = ${lockKey(member)}`
+
+/** True in SQL if the session that holds the owner's advisory lock is alive. */
+const ownerAlive = `exists (select 1 from pg_locks l where ${isLockOf('p.owner::text')})`
 
 class GroupMember implements Group {
   readonly member = randomUUID()
@@ -181,7 +183,13 @@ class GroupMember implements Group {
 
   /** Everything that a member asks of its own connection goes through here, one query at a time. */
   readonly #ask: Ask = (text, values) =>
-    this.#turns.run(async () => (await this.#connected()).query(text, [...values]))
+    this.#turns.run(async () => {
+      const client = await this.#connected()
+      return answered(client.query(text, [...values]), limits.answerMsMax).catch((error: unknown) => {
+        if (error instanceof LogError) this.#lose(client)
+        throw error
+      })
+    })
 
   async #connected(): Promise<pg.Client> {
     if (this.#client) return this.#client
@@ -189,11 +197,31 @@ class GroupMember implements Group {
     client.on('end', () => {
       if (this.#client === client) this.#client = undefined
     })
-    // Membership and marks are hints that a lost machine takes with it; what must last is committed by its own writer.
-    await client.query('set synchronous_commit = off')
-    await client.query(`select pg_advisory_lock(${lockKey('$1::text')})`, [this.member])
+    try {
+      await answered(this.#enter(client), limits.answerMsMax)
+    } catch (error) {
+      drop(client)
+      throw error
+    }
     this.#client = client
     return client
+  }
+
+  async #enter(client: pg.Client): Promise<void> {
+    // Membership and marks are hints that a lost machine takes with it; what must last is committed by its own writer.
+    await client.query('set synchronous_commit = off')
+    // Behind a cut cable the session before may live on for hours, and it holds the lock.
+    await client.query(
+      `select pg_terminate_backend(l.pid, 1000) from pg_locks l
+       where ${isLockOf('$1::text')} and l.pid <> pg_backend_pid()`,
+      [this.member],
+    )
+    await client.query(`select pg_advisory_lock(${lockKey('$1::text')})`, [this.member])
+  }
+
+  #lose(client: pg.Client): void {
+    if (this.#client === client) this.#client = undefined
+    drop(client)
   }
 
   async #createRows(): Promise<void> {
@@ -230,8 +258,8 @@ class GroupMember implements Group {
     )
     await this.#renew()
     const share = await this.#share()
-    const surplus = [...this.#held.values()].slice(share)
-    await Promise.all(surplus.map((holding) => this.#release(holding)))
+    // Not waited for: work that takes long to end must not keep the leases of the others from being renewed.
+    for (const holding of [...this.#held.values()].slice(share)) void this.#release(holding)
     if (this.#held.size < share && !this.#closed) await this.#take(share - this.#held.size)
   }
 
@@ -296,7 +324,8 @@ class GroupMember implements Group {
     this.#held.set(key, holding)
     this.#stopped.delete(key)
     holding.done = this.#runUntilLost(holding).finally(() => {
-      if (this.#held.get(key) === holding) this.#held.delete(key)
+      // One that is being released stays until it is, else it would be taken again meanwhile.
+      if (!holding.released) this.#forget(holding)
     })
   }
 
@@ -328,11 +357,21 @@ class GroupMember implements Group {
     await this.#letGo(holding, error.message).catch(() => {})
   }
 
-  async #release(holding: Holding): Promise<void> {
+  #release(holding: Holding): Promise<void> {
+    holding.released ??= this.#releaseNow(holding)
+    return holding.released
+  }
+
+  async #releaseNow(holding: Holding): Promise<void> {
     holding.abort.abort()
     await holding.done
     await this.#letGo(holding, null).catch(() => {}) // else the lease runs out
-    this.#held.delete(`${holding.topic}/${holding.partition}`)
+    this.#forget(holding)
+  }
+
+  #forget(holding: Holding): void {
+    const key = `${holding.topic}/${holding.partition}`
+    if (this.#held.get(key) === holding) this.#held.delete(key)
   }
 
   async #letGo(holding: Holding, stopped: string | null): Promise<void> {
@@ -354,6 +393,7 @@ class Holding implements HeldPartition {
   readonly abort = new AbortController()
   nextOffset: number
   done: Promise<void> = Promise.resolve()
+  released: Promise<void> | undefined
   readonly #options: GroupOptions
   readonly #logEpoch: number
   readonly #ask: Ask

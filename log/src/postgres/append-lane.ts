@@ -106,10 +106,12 @@ export class AppendLane {
           left = await this.#settleFound(client, left, inDoubt)
           inDoubt = undefined
         }
+        // Named now, so that the append is refused if a rotation comes between this question and it.
+        const generation = this.#needs.ids.current
         left = await this.#settleKnown(client, left)
         if (left.length === 0) return
         const appendId = randomUUID()
-        const stored = await this.#store(client, left, appendId).catch((error: unknown) => {
+        const stored = await this.#store(client, left, { appendId, generation }).catch((error: unknown) => {
           if (!hadNoEffect(error)) inDoubt = appendId
           throw error
         })
@@ -217,13 +219,17 @@ export class AppendLane {
   }
 
   /** Sends one group and settles it; false if a rotation of ids was missed and nothing was stored. */
-  async #store(client: pg.Client, group: Pending[], appendId: string): Promise<boolean> {
+  async #store(
+    client: pg.Client,
+    group: Pending[],
+    as: { appendId: string; generation: number },
+  ): Promise<boolean> {
     const parts = partsOf(group)
     const started = performance.now()
     const { rows } = await this.#timed(client, {
       name: 'append_group',
       text: appendGroup,
-      values: this.#parameters(parts, appendId),
+      values: this.#parameters(parts, as),
     })
     if (rows.length < parts.length) return false
     this.#needs.committed(group.length, performance.now() - started)
@@ -231,7 +237,7 @@ export class AppendLane {
     return true
   }
 
-  #parameters(parts: readonly Pending[][], appendId: string): unknown[] {
+  #parameters(parts: readonly Pending[][], as: { appendId: string; generation: number }): unknown[] {
     const firsts = parts.map((part) => part[0] as Pending)
     const batches = parts.map((part, n) => {
       const { topic, partition } = firsts[n] as Pending
@@ -274,8 +280,8 @@ export class AppendLane {
         batches.map((batch) => batch.checksum),
       ),
       byteaArray(batches.map((batch) => batch.bytes)),
-      this.#needs.ids.current,
-      appendId,
+      as.generation,
+      as.appendId,
       uuidArray(remembered.map((pending) => pending.idBytes)),
       uuidArray(remembered.map((pending) => pending.record.fingerprint as Uint8Array)),
       intArray(

@@ -7,7 +7,8 @@ export type Connection = pg.ClientConfig
 /** SQLSTATE of an error from PostgreSQL; undefined for errors of the connection. */
 export function sqlState(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  // By its class, because EPIPE has five letters too.
+  return typeof code === 'string' && /^(\d[0-9A-Z]|F0|HV|P0|XX)[0-9A-Z]{3}$/.test(code) ? code : undefined
 }
 
 /**
@@ -44,6 +45,23 @@ export function asLogError(cause: unknown): LogError {
   if (cause instanceof LogError) return cause
   const message = cause instanceof Error ? cause.message : String(cause)
   return new LogError('unavailable', `the log's database failed: ${message}`, { cause })
+}
+
+/**
+ * Waits for the database, but not for ever: it can hang without closing the connection (a stopped process, a cut
+ * cable). Throws LogError `unavailable` after so many milliseconds; the connection is then of no more use.
+ */
+export async function answered<T>(answer: Promise<T>, msMax: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new LogError('unavailable', `the database took over ${msMax} ms`)
+    timer = setTimeout(() => reject(error), msMax)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Ends a client without waiting for a server that may be gone. */

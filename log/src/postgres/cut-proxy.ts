@@ -7,13 +7,17 @@ export interface CutProxy extends AsyncDisposable {
   swallowAnswers(): void
   /** Ends every connection on the clients' side at once; the server notices only when it next writes. */
   cut(): void
+  /** From now on new connections are taken but reach nobody, until `release`. */
+  hold(): void
+  release(): void
 }
 
 /** Starts a proxy on a free port. `untilCut` connections that are cut keep their server side open. */
 export async function startCutProxy(target: { host: string; port: number }): Promise<CutProxy> {
   const pairs = new Set<{ client: Socket; server: Socket }>()
   let swallowing = false
-  const listener = createServer((client) => {
+  let held: Socket[] | undefined
+  const join = (client: Socket) => {
     const server = connect(target.port, target.host)
     const pair = { client, server }
     pairs.add(pair)
@@ -29,6 +33,11 @@ export async function startCutProxy(target: { host: string; port: number }): Pro
     })
     // A client that leaves by itself takes the server side with it; one that was cut does not.
     client.on('end', () => server.end())
+  }
+  const listener = createServer((client) => {
+    client.on('error', () => {})
+    if (held) held.push(client)
+    else join(client)
   })
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
   return {
@@ -40,7 +49,15 @@ export async function startCutProxy(target: { host: string; port: number }): Pro
       swallowing = false
       for (const { client } of pairs) client.destroy()
     },
+    hold: () => {
+      held = []
+    },
+    release: () => {
+      for (const client of held ?? []) if (!client.destroyed) join(client)
+      held = undefined
+    },
     [Symbol.asyncDispose]: async () => {
+      for (const client of held ?? []) client.destroy()
       for (const { client, server } of pairs) {
         client.destroy()
         server.destroy()

@@ -46,12 +46,18 @@ export async function daysBefore(client: pg.ClientBase, table: string, ms: numbe
   return rows.map((row) => row.name).filter((name) => name.slice(-8) < today)
 }
 
-/** Detaches a day without blocking writers and drops it. Gives up after 2 s of waiting for a lock (SQLSTATE 55P03). */
-export async function dropDay(client: pg.ClientBase, table: string, name: string): Promise<void> {
+/** Detaches a partition without blocking writers and drops it. Gives up after 2 s of waiting for a lock (SQLSTATE 55P03). */
+export async function dropPartition(client: pg.ClientBase, table: string, name: string): Promise<void> {
   await client.query(`set lock_timeout = '2s'`)
   try {
-    await client.query(`alter table ${table} detach partition ${name} concurrently`)
-    await client.query(`drop table ${name}`)
+    const { rows } = await client.query<{ pending: boolean }>(
+      'select inhdetachpending as pending from pg_inherits where inhparent = to_regclass($1) and inhrelid = to_regclass($2)',
+      [table, name],
+    )
+    // A round that gave up left it half-way; while one is, no other partition can be detached.
+    const how = rows[0]?.pending ? 'finalize' : 'concurrently'
+    if (rows[0]) await client.query(`alter table ${table} detach partition ${name} ${how}`)
+    await client.query(`drop table if exists ${name}`)
   } finally {
     await client.query('reset lock_timeout')
   }

@@ -16,8 +16,8 @@ import { decodeBatch } from '../record-batch.ts'
 import { AppendLane } from './append-lane.ts'
 import { Pending, RecentIds } from './append-queue.ts'
 import { intArray } from './binary.ts'
-import { asLogError, type Connection, connect } from './connection.ts'
-import { daysBefore, dropDay, ensureDays } from './day-partitions.ts'
+import { answered, asLogError, type Connection, connect, drop } from './connection.ts'
+import { daysBefore, dropPartition, ensureDays } from './day-partitions.ts'
 import { renewEpochAfterRestore } from './log-identity.ts'
 import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
 import { readBatches, readBounds } from './statements.ts'
@@ -30,6 +30,12 @@ const limits = {
   readBytesMax: 2 * 1024 * 1024,
   /** Slack for a database clock that steps back between two appends. */
   clockSlackMs: 600_000,
+  forgetTimesMs: 10_000,
+  /** A day may still be written for so long after its end: an append under way, a clock that differs. */
+  writtenMs: 3_600_000,
+  answerMsMax: 30_000,
+  /** Building a filter or dropping a day takes longer than a question. */
+  maintenanceMsMax: 600_000,
 } as const
 
 export interface PostgresLogOptions {
@@ -136,7 +142,9 @@ class PostgresLog implements EventLog {
     const topic = await this.#topic(from.topic)
     await this.#checkRange(from)
     const next = new Map(from.offsets)
-    let since = '-infinity'
+    // Each partition has its own place in time; forgotten now and then, for a clock that was set back by more.
+    const since = new Map<number, string>()
+    let forgottenAt = performance.now()
     const client = await this.#connect('pulse log reader')
     try {
       while (!signal.aborted) {
@@ -147,10 +155,14 @@ class PostgresLog implements EventLog {
           const batch = toBatch(topic, row, next.get(row.partition) ?? 0)
           if (batch.records[0]?.offset !== next.get(row.partition)) throw missing(topic, row.partition, next)
           next.set(row.partition, batch.nextOffset)
-          since = new Date(batch.appendedAt / 1000 - limits.clockSlackMs).toISOString()
+          since.set(row.partition, new Date(batch.appendedAt / 1000 - limits.clockSlackMs).toISOString())
           yield batch
         }
-        if (rows.length === 0) await grown
+        if (rows.length > 0) continue
+        await grown
+        if (performance.now() - forgottenAt < limits.forgetTimesMs) continue
+        forgottenAt = performance.now()
+        since.clear()
       }
     } catch (error) {
       throw asLogError(error)
@@ -197,7 +209,7 @@ class PostgresLog implements EventLog {
         topic.id,
       ])
       return new Map(rows.map((row) => [row.partition as number, Number(row.start_offset)]))
-    })
+    }, limits.maintenanceMsMax)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -253,12 +265,26 @@ class PostgresLog implements EventLog {
     return client
   }
 
-  async #controlled<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+  async #controlled<T>(
+    work: (client: pg.Client) => Promise<T>,
+    msMax: number = limits.answerMsMax,
+  ): Promise<T> {
     try {
-      return await this.#turns.run(async () => work(await this.#controlClient()))
+      return await this.#turns.run(async () => {
+        const client = await this.#controlClient()
+        return answered(work(client), msMax).catch((error: unknown) => {
+          if (error instanceof LogError && error.retryable) this.#dropControl(client)
+          throw error
+        })
+      })
     } catch (error) {
       throw asLogError(error)
     }
+  }
+
+  #dropControl(client: pg.Client): void {
+    if (this.#control === client) this.#control = undefined
+    drop(client)
   }
 
   async #checkRange(from: ReadFrom): Promise<void> {
@@ -278,9 +304,9 @@ class PostgresLog implements EventLog {
     client: pg.Client,
     topic: Topic,
     next: ReadonlyMap<number, number>,
-    since: string,
+    since: ReadonlyMap<number, string>,
   ): Promise<readonly BatchRow[]> {
-    const { rows } = await client.query<BatchRow>({
+    const asked = client.query<BatchRow>({
       name: 'read_batches',
       text: readBatches,
       values: [
@@ -289,15 +315,15 @@ class PostgresLog implements EventLog {
         intArray('int8', [...next.values()]),
         limits.readBatchesMax,
         limits.readBytesMax,
-        since,
+        [...next.keys()].map((partition) => since.get(partition) ?? '-infinity'),
       ],
     })
-    return rows
+    return (await answered(asked, limits.answerMsMax)).rows
   }
 
   async #maintain(): Promise<void> {
     try {
-      await this.#controlled((client) => this.#maintainWith(client))
+      await this.#controlled((client) => this.#maintainWith(client), limits.maintenanceMsMax)
     } catch (error) {
       this.#options.troubled?.(error)
     }
@@ -407,11 +433,11 @@ async function offsetAt(
 
 // A day is dropped when no partition needs any of its batches; the day that is being written stays.
 async function dropTrimmedDays(client: pg.Client): Promise<void> {
-  for (const name of await daysBefore(client, 'log_batches', Date.now())) {
+  for (const name of await daysBefore(client, 'log_batches', Date.now() - limits.writtenMs)) {
     const { rowCount } = await client.query(
       `select 1 from ${name} b join log_heads h on h.topic = b.topic and h.partition = b.partition
        where b.last_offset >= h.start_offset limit 1`,
     )
-    if (rowCount === 0) await dropDay(client, 'log_batches', name)
+    if (rowCount === 0) await dropPartition(client, 'log_batches', name)
   }
 }

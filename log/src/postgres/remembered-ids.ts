@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { BloomFilter, hash128 } from '../bloom-filter.ts'
+import { dropPartition } from './day-partitions.ts'
 
 /**
  * Remembered ids live in generations of about `idsPerGeneration`. Inserts go to the current one only, so its
@@ -174,18 +175,13 @@ async function addStoredIds(client: pg.Client, generation: number, filter: Bloom
 
 async function dropOld(client: pg.Client, idWindowMs: number): Promise<boolean> {
   const { rows } = await client.query<{ generation: number }>(
-    'select generation from log_id_generations where sealed_at < now() - make_interval(secs => $1)',
+    'select generation from log_id_generations where sealed_at < now() - make_interval(secs => $1) order by generation',
     [idWindowMs / 1000],
   )
   for (const { generation } of rows) {
+    await dropPartition(client, 'log_ids', `log_ids_${generation}`)
+    // Last, so that a round that gives up before is taken up again.
     await client.query('delete from log_id_generations where generation = $1', [generation])
-    await client.query(`set lock_timeout = '2s'`)
-    try {
-      await client.query(`alter table log_ids detach partition log_ids_${generation} concurrently`)
-    } finally {
-      await client.query('reset lock_timeout')
-    }
-    await client.query(`drop table log_ids_${generation}`)
   }
   return rows.length > 0
 }

@@ -53,24 +53,24 @@ where append_id = $1 and appended_at > now() - interval '1 hour'
     cross join lateral (
       select topic, partition, last_offset from log_batches
       where topic = h.topic and partition = h.partition and appended_at > now() - interval '1 hour'
-      order by last_offset desc limit 10000
+      order by last_offset desc limit 100000
     ) b
     where (h.topic, h.partition) in (select * from unnest($2::int2[], $3::int2[]))
   )`
 
 /**
  * The next batches of each wanted partition, at most `$4` of each and about `$5` bytes, from the offset wanted.
- * The bound on `appended_at` lets the planner skip the days before the reader's place.
+ * The bounds on `appended_at` let the executor skip the days before the reader's place in each of them.
  */
 export const readBatches = `
 select b.partition, b.base_offset, b.last_offset, (extract(epoch from b.appended_at) * 1000000)::int8 as appended_at,
   b.checksum, b.bytes
-from unnest($2::int2[], $3::int8[]) as want(partition, next)
+from unnest($2::int2[], $3::int8[], $6::timestamptz[]) as want(partition, next, since)
 cross join lateral (
   select *, sum(octet_length(bytes)) over (order by last_offset) - octet_length(bytes) as before
   from (
     select * from log_batches
-    where topic = $1 and partition = want.partition and last_offset >= want.next and appended_at >= $6::timestamptz
+    where topic = $1 and partition = want.partition and last_offset >= want.next and appended_at >= want.since
     order by last_offset limit $4
   ) page
 ) b

@@ -1,10 +1,11 @@
 import type pg from 'pg'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { drop } from './connection.ts'
+import { answered, drop } from './connection.ts'
 
 const channel = 'pulse_log'
 const coalesceMs = 5
 const pollMs = 500
+const answerMsMax = 10_000
 
 /**
  * Tells waiting readers that a topic may have grown: at once within this process, by LISTEN from others, and by the
@@ -17,7 +18,9 @@ export class Tail {
   readonly #grown = new Set<number>()
   readonly #turns = new OneAtATime()
   #client: pg.Client | undefined
+  #listening: Promise<void> | undefined
   #notifying: NodeJS.Timeout | undefined
+  #listening: Promise<void> | undefined
   #closed = false
   readonly #poll: NodeJS.Timeout
 
@@ -30,13 +33,13 @@ export class Tail {
   /** Opens the listening connection; when it is lost, the next poll opens another one. */
   async listen(): Promise<void> {
     const client = await this.#connect()
+    if (this.#closed) return drop(client)
     // What is only a hint need not reach the disk.
     await client.query(`set synchronous_commit = off; listen ${channel}`)
     client.on('notification', () => this.#wake())
     client.on('end', () => {
       if (this.#client === client) this.#client = undefined
     })
-    if (this.#closed) return drop(client)
     this.#client = client
   }
 
@@ -66,6 +69,7 @@ export class Tail {
     clearInterval(this.#poll)
     clearTimeout(this.#notifying)
     this.#wake()
+    await this.#listening
     await this.#client?.end().catch(() => {})
   }
 
@@ -75,7 +79,13 @@ export class Tail {
 
   #tick(): void {
     this.#wake()
-    if (!this.#client && !this.#closed) this.listen().catch(() => {})
+    if (this.#client || this.#closed) return
+    // A slow connection outlives several polls: each must not open one more.
+    this.#listening ??= this.listen()
+      .catch(() => {})
+      .finally(() => {
+        this.#listening = undefined
+      })
   }
 
   #notify(): void {

@@ -50,13 +50,6 @@ function wrongTls(values: SettingValues): ConfigProblem[] {
 function wrongStorage(values: SettingValues): ConfigProblem[] {
   if (values.logDriver === 'kafka' && values.kafkaBrokers.length === 0)
     return [{ setting: 'KAFKA_BROKERS', message: 'LOG_DRIVER kafka needs at least one broker as host:port' }]
-  if (values.logDriver !== 'kafka' && values.kafkaBrokers.length > 0)
-    return [
-      {
-        setting: 'KAFKA_BROKERS',
-        message: 'it is only used with LOG_DRIVER kafka; set that, or leave this out',
-      },
-    ]
   return []
 }
 
