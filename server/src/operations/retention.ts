@@ -1,5 +1,5 @@
 import type { EventLog } from '@pulse/log'
-import { daysBefore, dropDay, ensureDays } from '@pulse/log/postgres/day-partitions'
+import { daysBefore, dropPartition, ensureDays } from '@pulse/log/postgres/day-partitions'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 
@@ -81,7 +81,7 @@ async function runOnce(needs: RetentionNeeds): Promise<RetentionResult> {
 
 async function dropOldDays(client: pg.ClientBase, before: number): Promise<string[]> {
   const days = await daysBefore(client, 'events', before)
-  for (const day of days) await dropDay(client, 'events', day)
+  for (const day of days) await dropPartition(client, 'events', day)
   return days
 }
 

@@ -1,8 +1,12 @@
+import { LogError } from '@pulse/log'
+import { answered } from '@pulse/log/postgres/connection'
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
 
 /** Time that one query has. */
 export const queryMsMax = 5_000
+// What the database may take beyond its own limit before it counts as hung.
+const answerMsMax = 1_000
 
 /** SQL of an instant as Pulse writes it. */
 export const instantSql = (column: string) =>
@@ -25,14 +29,14 @@ export async function limitedQuery<Row extends pg.QueryResultRow>(
   }
   let broken: Error | undefined
   try {
-    await client.query(`begin read only; set local statement_timeout = ${queryMsMax}`)
-    const { rows } = await client.query<Row>(text, [...values])
-    await client.query('commit')
-    return rows
+    return await answered(read<Row>(client, text, values), queryMsMax + answerMsMax)
   } catch (error) {
-    await client.query('rollback').catch((failed: Error) => {
-      broken = failed
-    })
+    // A connection that does not answer is not asked again: its rollback would wait just as long.
+    await answered(client.query('rollback'), error instanceof LogError ? 0 : answerMsMax).catch(
+      (failed: Error) => {
+        broken = failed
+      },
+    )
     const { code } = error as { code?: string }
     if (code === '57014')
       throw new ProblemError('query_timeout', `The query took over ${queryMsMax / 1000} seconds.`, {
@@ -43,6 +47,17 @@ export async function limitedQuery<Row extends pg.QueryResultRow>(
   } finally {
     client.release(broken)
   }
+}
+
+async function read<Row extends pg.QueryResultRow>(
+  client: pg.PoolClient,
+  text: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  await client.query(`begin read only; set local statement_timeout = ${queryMsMax}`)
+  const { rows } = await client.query<Row>(text, [...values])
+  await client.query('commit')
+  return rows
 }
 
 const unavailable = (cause: unknown) =>
