@@ -20,7 +20,6 @@ export class Tail {
   #client: pg.Client | undefined
   #listening: Promise<void> | undefined
   #notifying: NodeJS.Timeout | undefined
-  #listening: Promise<void> | undefined
   #closed = false
   readonly #poll: NodeJS.Timeout
 
@@ -35,7 +34,12 @@ export class Tail {
     const client = await this.#connect()
     if (this.#closed) return drop(client)
     // What is only a hint need not reach the disk.
-    await client.query(`set synchronous_commit = off; listen ${channel}`)
+    await answered(client.query(`set synchronous_commit = off; listen ${channel}`), answerMsMax).catch(
+      (error) => {
+        drop(client)
+        throw error
+      },
+    )
     client.on('notification', () => this.#wake())
     client.on('end', () => {
       if (this.#client === client) this.#client = undefined
@@ -92,9 +96,18 @@ export class Tail {
     this.#notifying = undefined
     const payload = [...this.#grown].join(',')
     this.#grown.clear()
-    // A hint that is lost costs its reader one poll.
+    // A hint that is lost costs its reader one poll; a connection that does not answer is given up.
     this.#turns
-      .run(async () => this.#client?.query('select pg_notify($1, $2)', [channel, payload]))
+      .run(async () => {
+        const client = this.#client
+        if (!client) return
+        await answered(client.query('select pg_notify($1, $2)', [channel, payload]), answerMsMax).catch(
+          (error) => {
+            drop(client)
+            throw error
+          },
+        )
+      })
       .catch(() => {})
   }
 }
