@@ -21,7 +21,7 @@ function soundWorld(): { rows: AuditedRow[]; ledger: Ledger } {
 }
 
 const counts = (findings: Findings) => Object.fromEntries(violationsOf(findings))
-const none = { lost: 0, duplicated: 0, invented: 0, reordered: 0, receiptsChanged: 0 }
+const none = { lost: 0, duplicated: 0, invented: 0, reordered: 0, receiptsChanged: 0, wrongAnswers: 0 }
 
 test('a sound server has no violation, with or without the events whose answers were lost', () => {
   const { rows, ledger } = soundWorld()
@@ -99,6 +99,14 @@ const bugs: readonly {
       return rows
     },
     found: { receiptsChanged: 1 },
+  },
+  {
+    name: 'a fault is answered with 500',
+    plant: ({ rows, ledger }) => {
+      ledger.wrongAnswers.push('500 {}')
+      return rows
+    },
+    found: { wrongAnswers: 1 },
   },
 ]
 

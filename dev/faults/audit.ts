@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Ledger } from './ledger.ts'
 
@@ -13,6 +14,8 @@ export interface Findings {
   readonly reordered: readonly string[]
   /** Events whose receipt changed when they were sent again. */
   readonly receiptsChanged: readonly string[]
+  /** Answers that are neither success nor a refusal that says when to come back. */
+  readonly wrongAnswers: readonly string[]
   /** Rows that were found. */
   readonly rows: number
 }
@@ -68,14 +71,22 @@ export function compare(rows: readonly AuditedRow[], ledger: Ledger): Findings {
     invented: [...counts.keys()].filter((id) => !ledger.acked.has(id) && !ledger.unknown.has(id)),
     reordered: reordered(rows),
     receiptsChanged: ledger.receiptsChanged,
+    wrongAnswers: ledger.wrongAnswers,
     rows: rows.length,
   }
 }
 
-/** How many violations of each kind there are. */
+/** How many violations of each kind there are; nought of each is what is promised. */
 export function violationsOf(findings: Findings): [kind: string, count: number][] {
   const { rows: _, ...kinds } = findings
   return Object.entries(kinds).map(([kind, ids]) => [kind, ids.length])
+}
+
+/** Throws AssertionError that names what was found, unless nothing was. */
+export function assertNoViolation(findings: Findings): void {
+  const { rows: _, ...kinds } = findings
+  const found = Object.entries(kinds).filter(([, ids]) => ids.length > 0)
+  assert.deepEqual(Object.fromEntries(found), {})
 }
 
 async function readRows(server: Server): Promise<AuditedRow[]> {

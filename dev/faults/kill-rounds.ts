@@ -1,88 +1,112 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type PulseProcess, startPulse } from '../services/pulse.ts'
-import { audit, type Findings, untilQuiet } from './audit.ts'
+import { databasePidOf, type PulseProcess, startPulse } from '../services/pulse.ts'
+import { audit, untilQuiet } from './audit.ts'
+import type { FaultReport, RoundOptions } from './fault-report.ts'
 import { Ledger, produce } from './ledger.ts'
+import { signalTree } from './process-tree.ts'
 import { randomOf } from './random.ts'
 
-export interface KillOptions {
-  /** What is killed: the server's process, or the database under it. */
-  readonly target: 'server' | 'database'
-  readonly rounds: number
-  readonly seed: number
-  readonly producers?: number
-  readonly tell?: (line: string) => void
+/** What is done to a server with its own database, again and again. */
+export type Fault = 'server-killed' | 'database-killed' | 'server-stopped' | 'database-stopped'
+
+interface World {
+  readonly data: string
+  server: PulseProcess
+  readonly ledger: Ledger
+  readonly random: () => number
 }
 
-export interface KillReport {
-  readonly seed: number
-  readonly rounds: number
-  readonly acked: number
-  readonly findings: Findings
-  /** Milliseconds from the restart (server) or the kill (database) to ready, per round. */
-  readonly readyMs: readonly number[]
+const readyMsMax = 60_000
+
+/** Each does its harm and resolves, when the server is ready again, with the milliseconds that this took. */
+const harm: Readonly<Record<Fault, (world: World) => Promise<number>>> = {
+  /** kill -9 and another process over the same folder. */
+  'server-killed': async (world) => {
+    await world.server.kill()
+    world.server = await startPulse(world.data)
+    return world.server.readyMs
+  },
+  /** kill -9 of PostgreSQL's first process; the others end by it. The server brings back what it owns. */
+  'database-killed': async (world) => {
+    const killed = await runningDatabase(world.data)
+    process.kill(killed, 'SIGKILL')
+    return untilReady(world, async () => {
+      const now = await databasePidOf(world.data)
+      return now !== undefined && now !== killed
+    })
+  },
+  'server-stopped': async (world) => {
+    world.server.process.kill('SIGSTOP')
+    await pause(500 + world.random() * 2_500)
+    world.server.process.kill('SIGCONT')
+    return untilReady(world)
+  },
+  'database-stopped': async (world) => {
+    const pid = await runningDatabase(world.data)
+    await signalTree(pid, 'SIGSTOP')
+    await pause(500 + world.random() * 2_500)
+    await signalTree(pid, 'SIGCONT')
+    return untilReady(world)
+  },
 }
 
 /**
- * Kills at random moments under load, again and again over one data folder, and audits at the end: everything that
- * was acknowledged is there once, in order, and nothing else.
+ * Does harm at random moments under load, over one data folder, and audits at the end: everything that was
+ * acknowledged is there once, in order, and nothing else. Rejects with the server's last lines if it does not recover.
  */
-export async function killRounds(options: KillOptions): Promise<KillReport> {
+export async function killRounds(fault: Fault, options: RoundOptions): Promise<FaultReport> {
   const random = randomOf(options.seed)
   const data = await mkdtemp(join(tmpdir(), 'pulse-kill-'))
   const ledger = new Ledger()
   const ended = new AbortController()
-  let server = await startPulse(data)
+  const world: World = { data, random, ledger, server: await startPulse(data) }
   try {
-    const target = { url: () => server.url, key: server.key }
-    const producers = Array.from({ length: options.producers ?? 4 }, (_, n) =>
+    const target = { url: () => world.server.url, key: world.server.key }
+    const producers = Array.from({ length: 4 }, (_, n) =>
       produce(target, ledger, { key: `key-${n}`, batch: 20, random, signal: ended.signal }),
     )
-    const readyMs: number[] = []
+    const recoveryMs: number[] = []
     for (let round = 0; round < options.rounds; round++) {
       await pause(300 + random() * 1_500)
-      if (options.target === 'server') {
-        await server.kill()
-        server = await startPulse(data)
-        readyMs.push(server.readyMs)
-      } else readyMs.push(await killDatabase(server, data))
+      recoveryMs.push(await harm[fault](world))
       options.tell?.(
-        `round ${round + 1}: ready after ${Math.round(readyMs.at(-1) ?? 0)} ms, ${ledger.acked.size} acknowledged`,
+        `round ${round + 1}: ready after ${Math.round(recoveryMs.at(-1) ?? 0)} ms, ${ledger.acked.size} acknowledged`,
       )
     }
     await pause(300)
     ended.abort()
     await Promise.all(producers)
-    await untilQuiet(server)
-    const findings = await audit(server, ledger)
-    return { seed: options.seed, rounds: options.rounds, acked: ledger.acked.size, findings, readyMs }
+    await untilQuiet(world.server)
+    return { name: fault, options, ledger, findings: await audit(world.server, ledger), recoveryMs }
   } catch (cause) {
-    throw new Error(
-      `after ${ledger.acked.size} acknowledged; the server's last lines:\n${server.log().slice(-4_000)}`,
-      { cause },
-    )
+    const said = world.server.log().slice(-4_000)
+    throw new Error(`${fault}, seed ${options.seed}: the server's last lines:\n${said}`, { cause })
   } finally {
     ended.abort()
-    await server.stop()
-    await rm(data, { recursive: true, force: true })
+    await world.server.stop()
+    await rm(data, { recursive: true, force: true, maxRetries: 5 })
   }
 }
 
-/** Ends the postmaster and all its processes at once, as a power failure of the database alone would. */
-async function killDatabase(server: PulseProcess, data: string): Promise<number> {
-  const file = join(data, 'postgres', 'postmaster.pid')
-  const pid = Number((await readFile(file, 'utf8')).split('\n', 1)[0])
+async function runningDatabase(data: string): Promise<number> {
+  const pid = await databasePidOf(data)
+  if (pid === undefined) throw new Error('no database runs here')
+  return pid
+}
+
+/** Ready means more than that it says so: something is acknowledged again. */
+async function untilReady({ server, ledger }: World, also = async () => true): Promise<number> {
   const startedMs = performance.now()
-  process.kill(pid, 'SIGKILL')
-  // Ready means: a new postmaster, and an event is acknowledged again.
+  let acked = ledger.acked.size
   for (;;) {
-    const answer = await fetch(`${server.url}/readyz`)
-    const now = Number((await readFile(file, 'utf8').catch(() => '')).split('\n', 1)[0])
-    if (answer.status === 200 && now > 0 && now !== pid) return performance.now() - startedMs
-    if (performance.now() - startedMs > 60_000)
-      throw new Error(`the database is not back:\n${server.log().slice(-4_000)}`)
+    if (await also()) {
+      const answer = await fetch(`${server.url}/readyz`)
+      if (answer.status === 200 && ledger.acked.size > acked) return performance.now() - startedMs
+    } else acked = ledger.acked.size
+    if (performance.now() - startedMs > readyMsMax) throw new Error(`not ready after ${readyMsMax} ms`)
     await pause(20)
   }
 }

@@ -11,6 +11,9 @@ export class Ledger {
   readonly unknown = new Set<string>()
   readonly refused = new Set<string>()
   readonly receiptsChanged: string[] = []
+  /** Answers that no fault excuses: neither success, nor 429 or 503 that say when to come back. */
+  readonly wrongAnswers: string[] = []
+  offered = 0
 
   ack(id: string, position: string): void {
     const before = this.acked.get(id)
@@ -49,6 +52,7 @@ export async function produce(
       properties: { n: number++, pad: 'x'.repeat(Math.floor(options.random() * 200)) },
     }))
     for (const event of events) ledger.unknown.add(event.event_id)
+    ledger.offered += events.length
     await sendUntilAnswered(target, ledger, events, options.signal)
   }
 }
@@ -61,7 +65,7 @@ async function sendUntilAnswered(
 ): Promise<void> {
   let left = events
   while (left.length > 0) {
-    const results = await send(target, left)
+    const results = await send(target, ledger, left)
     for (const result of results ?? []) {
       if (result.event_id === null) continue
       if (result.receipt) ledger.ack(result.event_id, result.receipt.position)
@@ -77,16 +81,22 @@ async function sendUntilAnswered(
 }
 
 /** The verdicts, or undefined if no answer came that says anything. */
-async function send(target: Target, events: readonly unknown[]): Promise<readonly Result[] | undefined> {
+async function send(
+  target: Target,
+  ledger: Ledger,
+  events: readonly unknown[],
+): Promise<readonly Result[] | undefined> {
   try {
     const answer = await fetch(`${target.url()}/events`, {
       method: 'POST',
       headers: { authorization: `Bearer ${target.key}`, 'content-type': 'application/json' },
       body: JSON.stringify(events),
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(30_000),
     })
-    const body = (await answer.json()) as { results?: Result[] }
-    return body.results
+    const text = await answer.text()
+    const saysWhen = [429, 503].includes(answer.status) && answer.headers.has('retry-after')
+    if (!answer.ok && !saysWhen) ledger.wrongAnswers.push(`${answer.status} ${text.slice(0, 200)}`)
+    return (JSON.parse(text) as { results?: Result[] }).results
   } catch {
     return undefined
   }
