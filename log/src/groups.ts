@@ -301,7 +301,7 @@ class GroupMember implements Group {
     ]
     const { rows } = await this.#ask<TakenRow>(
       `with free as (
-         select group_name, topic, partition, clean from log_group_partitions p
+         select group_name, topic, partition, clean, owner from log_group_partitions p
          where group_name = $1 and (owner is null or lease_until < now() or owner = $2 or not ${ownerAlive})
            and topic || '/' || partition <> all ($3)
          order by topic, partition limit $4
@@ -309,10 +309,10 @@ class GroupMember implements Group {
        )
        update log_group_partitions p
        set epoch = p.epoch + 1, owner = $2, lease_until = now() + make_interval(secs => $5), clean = false,
-         crashes = case when free.clean or p.trying is null then 0 else p.crashes + 1 end
+         crashes = case when free.clean or p.trying is null then 0 when free.owner = $2 then p.crashes else p.crashes + 1 end
        from free
        where p.group_name = free.group_name and p.topic = free.topic and p.partition = free.partition
-       returning p.topic, p.partition, p.log_epoch, p.next_offset, p.epoch, free.clean as was_clean, p.trying, p.crashes`,
+       returning p.topic, p.partition, p.log_epoch, p.next_offset, p.epoch, free.clean or free.owner is not distinct from $2 as was_clean, p.trying, p.crashes`,
       [this.#options.name, this.member, held, count, this.#leaseMs / 1000],
     )
     for (const row of rows) this.#start(row)
@@ -335,6 +335,7 @@ class GroupMember implements Group {
       const before = holding.nextOffset
       try {
         await holding.refresh()
+        if (holding.signal.aborted) return
         await this.#options.work(holding)
         return
       } catch (thrown) {

@@ -154,7 +154,7 @@ describe('races in the postgres log', { skip }, () => {
   test('a database that is slow to answer is not given one more listening connection with every look', async () => {
     const direct = await freshDatabase(services.address('postgres'))
     const url = new URL(direct.connectionString ?? '')
-    const proxy = await startCutProxy({ host: url.hostname, port: Number(url.port) })
+    await using proxy = await startCutProxy({ host: url.hostname, port: Number(url.port) })
     url.port = String(proxy.port)
     {
       await using _log = await openPostgresLog(testOptions({ connectionString: url.href }))
@@ -170,7 +170,6 @@ describe('races in the postgres log', { skip }, () => {
         assert.ok((rowCount ?? 0) <= 1, `${rowCount} connections listen`)
       })
     }
-    await proxy[Symbol.asyncDispose]()
   })
 
   test('a broken pipe is no answer of the database', () => {
@@ -211,10 +210,51 @@ describe('groups on postgres', { skip }, () => {
     )
   })
 
+  test('a member that takes up again what it had lost in an outage blames no event for it', async () => {
+    const direct = await freshDatabase(services.address('postgres'))
+    const url = new URL(direct.connectionString ?? '')
+    await using proxy = await startCutProxy({ host: url.hostname, port: Number(url.port) })
+    url.port = String(proxy.port)
+    {
+      await using log = await openPostgresLog(testOptions(direct))
+      const topic = freshTopic()
+      await log.declare([{ name: topic, partitions: 1 }])
+      const taken: { clean: boolean; crashes: number }[] = []
+      let working = 0
+      await using _group = await joinGroup({
+        name: topic,
+        log,
+        connection: { connectionString: url.href },
+        topics: [topic],
+        leaseMs: 300,
+        heartbeatMs: 100,
+        work: async (held) => {
+          taken.push({ clean: held.clean, crashes: held.crashes })
+          await held.mark(0)
+          working++
+          await new Promise((resolve) => held.signal.addEventListener('abort', resolve))
+          working--
+        },
+      })
+      for (let outage = 0; outage < 2; outage++) {
+        await until('it works', () => working === 1)
+        proxy.hold()
+        proxy.cut()
+        await until('it has lost its partition', () => working === 0)
+        proxy.release()
+      }
+      await until('it works again', () => working === 1)
+      assert.deepEqual(
+        taken,
+        Array.from({ length: 3 }, () => ({ clean: true, crashes: 0 })),
+      )
+    }
+  })
+
   test('a member whose old session lives on without it, behind a cut cable, works on at once', async () => {
     const direct = await freshDatabase(services.address('postgres'))
     const url = new URL(direct.connectionString ?? '')
-    const proxy = await startCutProxy({ host: url.hostname, port: Number(url.port) })
+    await using proxy = await startCutProxy({ host: url.hostname, port: Number(url.port) })
     url.port = String(proxy.port)
     {
       await using log = await openPostgresLog(testOptions(direct))
@@ -241,6 +281,5 @@ describe('groups on postgres', { skip }, () => {
       proxy.release()
       await until('it works again', () => working === 1)
     }
-    await proxy[Symbol.asyncDispose]()
   })
 })

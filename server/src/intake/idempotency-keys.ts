@@ -1,7 +1,10 @@
 import { hash } from 'node:crypto'
+import { answered } from '@pulse/log/postgres/connection'
 import { limits } from '@pulse/protocol/limits'
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
+
+const claimMsMax = 5_000
 
 /** Reads an `Idempotency-Key`: a structured-field string (quoted) or bare. Throws ProblemError. */
 export function parseIdempotencyKey(header: string | string[] | undefined): string | undefined {
@@ -21,7 +24,8 @@ export function parseIdempotencyKey(header: string | string[] | undefined): stri
  * Claims a key for a request body, or finds that it was claimed before. The key's events get ids that follow from
  * it, so the remembered ids of the log do the rest: a repeat, even one that runs beside the first or comes after a
  * crash in its middle, gets the same receipts. So nothing but the body's hash has to be kept here.
- * Throws ProblemError `idempotency_key_conflict` if the key stands for another body.
+ * Throws ProblemError `idempotency_key_conflict` if the key stands for another body, LogError `unavailable` if the
+ * database hangs.
  */
 export async function claimKey(
   pool: pg.Pool,
@@ -31,6 +35,10 @@ export async function claimKey(
 ): Promise<{ replayed: boolean }> {
   const name = hash('sha256', `${owner}\n${key}`, 'buffer')
   const digest = hash('sha256', body, 'buffer')
+  return await answered(claim(pool, name, digest), claimMsMax)
+}
+
+async function claim(pool: pg.Pool, name: Buffer, digest: Buffer): Promise<{ replayed: boolean }> {
   const inserted = await pool.query(
     'insert into idempotency_keys (name, body_hash) values ($1, $2) on conflict (name) do nothing',
     [name, digest],

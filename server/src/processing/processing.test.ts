@@ -12,7 +12,7 @@ import { ensureDays } from '@pulse/log/postgres/day-partitions'
 import { instantOf } from '@pulse/protocol/instant'
 import pg from 'pg'
 import { pino } from 'pino'
-import type { Handler } from '../config/define-config.ts'
+import type { EventTypeConfig, Handler } from '../config/define-config.ts'
 import { createObservations } from '../operations/observations.ts'
 import { createSchemas } from '../schemas/schemas.ts'
 import { openProcessing, type ProcessingNeeds } from './processing.ts'
@@ -63,6 +63,7 @@ class World implements AsyncDisposable {
   async process(
     handlers: Record<string, Handler>,
     settings: Partial<ProcessingNeeds['settings']> = {},
+    eventTypes: Record<string, EventTypeConfig> = {},
   ): Promise<void> {
     const logger = pino({ level: 'silent' })
     this.#opened.use(
@@ -70,7 +71,7 @@ class World implements AsyncDisposable {
         log: this.log,
         connection: this.connection,
         pool: this.pool,
-        schemas: createSchemas({ eventTypes: {}, topics: {}, handled: [], partitions: 1, strict: false }),
+        schemas: createSchemas({ eventTypes, topics: {}, handled: [], partitions: 1, strict: false }),
         handlers,
         settings: {
           retryAttempts: 3,
@@ -227,6 +228,18 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     await world.process({ good: () => undefined })
     const url = Array.from({ length: 300 }, () => randomUUID()).join('')
     const bad = await world.send('good', null, { url })
+    await world.untilProcessed(await world.send('good'))
+    await world.until('a dead letter', 'select 1 from dead_letters where event_id = $1', [bad])
+  })
+
+  test('a key as long as an event may be does not keep its event from being parked', async () => {
+    await using world = await World.open()
+    const fail: Handler = () => {
+      throw new Error('always')
+    }
+    await world.process({ long: fail, good: () => undefined }, {}, { long: { key: '/properties/key' } })
+    const key = Array.from({ length: 300 }, () => randomUUID()).join('')
+    const bad = await world.send('long', null, { key })
     await world.untilProcessed(await world.send('good'))
     await world.until('a dead letter', 'select 1 from dead_letters where event_id = $1', [bad])
   })

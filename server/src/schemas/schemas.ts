@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import type { TopicDeclaration } from '@pulse/log'
 import type { Event } from '@pulse/protocol/event'
+import { limits } from '@pulse/protocol/limits'
 import type { EventTypeConfig, TopicConfig } from '../config/define-config.ts'
 
 const defaultTopic = 'events'
@@ -24,7 +26,7 @@ export interface Schemas {
   /** True if events of this type are taken. */
   accepts(eventType: string): boolean
   topicOf(eventType: string): string
-  /** The value that keeps events of one thing in order; JSON text unless it is a string. */
+  /** The value that keeps events of one thing in order; JSON text unless it is a string; a hash of what is long. */
   keyOf(event: Pick<Event, 'event_id' | 'event_type' | 'user_id' | 'properties'>): string
   keyPointerOf(eventType: string): string
   indexed(eventType: string): readonly string[]
@@ -47,7 +49,7 @@ export function createSchemas(needs: SchemasNeeds): Schemas {
       const path = pointers.get(event.event_type)
       const value = path ? valueAt(event, path) : event.user_id
       if (value === undefined || value === null || value === '') return event.event_id
-      return typeof value === 'string' ? value : JSON.stringify(value)
+      return shortened(typeof value === 'string' ? value : JSON.stringify(value))
     },
     keyPointerOf: (type) => types.get(type)?.key ?? '/user_id',
     indexed: (type) => types.get(type)?.indexed ?? [],
@@ -63,6 +65,10 @@ function topicsOf(needs: SchemasNeeds): TopicDeclaration[] {
   }
   return [...partitions].map(([name, count]) => ({ name, partitions: count }))
 }
+
+// A key stands in an index, which holds no more than about 2,700 bytes of it.
+const shortened = (key: string) =>
+  key.length > limits.userIdCharsMax ? createHash('sha256').update(key).digest('base64url') : key
 
 const pathOf = (pointer: string) =>
   pointer
