@@ -37,6 +37,10 @@ export const faultKinds: Readonly<Record<string, { readonly what: string; readon
     what: 'kill -9 of the server’s own PostgreSQL',
     recovery: 'kill to a new PostgreSQL, `/readyz` 200 and the next acknowledgement',
   },
+  'both-killed': {
+    what: 'kill -9 of the server and of PostgreSQL with all its sessions in the same moment',
+    recovery: 'start of the process to `/readyz` 200',
+  },
   'server-stopped': {
     what: 'SIGSTOP of the server for 0.5 to 3 s',
     recovery: 'SIGCONT to `/readyz` 200 and the next acknowledgement',

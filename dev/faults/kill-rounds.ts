@@ -10,7 +10,12 @@ import { signalTree } from './process-tree.ts'
 import { randomOf } from './random.ts'
 
 /** What is done to a server with its own database, again and again. */
-export type Fault = 'server-killed' | 'database-killed' | 'server-stopped' | 'database-stopped'
+export type Fault =
+  | 'server-killed'
+  | 'database-killed'
+  | 'both-killed'
+  | 'server-stopped'
+  | 'database-stopped'
 
 interface World {
   readonly data: string
@@ -37,6 +42,13 @@ const harm: Readonly<Record<Fault, (world: World) => Promise<number>>> = {
       const now = await databasePidOf(world.data)
       return now !== undefined && now !== killed
     })
+  },
+  /** All processes at once, as when a machine is lost and its disk is not. */
+  'both-killed': async (world) => {
+    const database = await runningDatabase(world.data)
+    await Promise.all([world.server.kill(), signalTree(database, 'SIGKILL')])
+    world.server = await startPulse(world.data)
+    return world.server.readyMs
   },
   'server-stopped': async (world) => {
     world.server.process.kill('SIGSTOP')

@@ -21,6 +21,7 @@ const kinds: readonly {
 }[] = [
   { name: 'server-killed', part: 1, run: (options) => killRounds('server-killed', options) },
   { name: 'database-killed', part: 1, run: (options) => killRounds('database-killed', options) },
+  { name: 'both-killed', part: 0.2, run: (options) => killRounds('both-killed', options) },
   { name: 'server-stopped', part: 0.2, run: (options) => killRounds('server-stopped', options) },
   { name: 'database-stopped', part: 0.2, run: (options) => killRounds('database-stopped', options) },
   { name: 'cluster-killed', part: 0.2, run: clusterRounds },
