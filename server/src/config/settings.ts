@@ -121,7 +121,7 @@ const access = {
     chapter: 'Access',
     kind: yesNo,
     default: false,
-    help: 'Adds sample people, live sample data and one failing handler. Works on a loopback HOST only.',
+    help: 'Sends sample events by itself, and brings a handler that fails some of them. Works on a loopback HOST only.',
   }),
   publicUrl: setting({
     name: 'PUBLIC_URL',
@@ -319,7 +319,7 @@ const processing = {
     chapter: 'Processing',
     kind: count(100),
     default: 3,
-    help: 'How often a failed event is tried again before it becomes a dead letter.',
+    help: 'Attempts at an event, the first one included, before it becomes a dead letter.',
   }),
   retryBaseMs: setting({
     name: 'RETRY_BASE_MS',
