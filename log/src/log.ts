@@ -60,8 +60,8 @@ export interface NewRecord {
   readonly receivedAt: number
   /** UUID in lower case. */
   readonly id: string
-  /** 16 bytes that stand for the event as submitted; absent if the server made the id, which then needs no memory. */
-  readonly fingerprint?: Uint8Array
+  /** 32 hex digits in lower case that stand for the event as submitted; absent if the server made the id, which then needs no memory. */
+  readonly fingerprint?: string
 }
 
 export interface RecordPosition {

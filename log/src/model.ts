@@ -74,7 +74,7 @@ export class LogModel {
       first && record.fingerprint,
       `id ${record.id} is called a ${outcome.kind}, but was never appended`,
     )
-    const same = Buffer.from(record.fingerprint).equals(first.record.fingerprint ?? Buffer.alloc(0))
+    const same = record.fingerprint === first.record.fingerprint
     assert.equal(outcome.kind, same ? 'repeat' : 'conflict')
     assert.deepEqual({ ...outcome.position }, { ...first.position })
     assert.equal(outcome.receivedAt, first.record.receivedAt)

@@ -13,8 +13,8 @@ export const freshTopic = (): string => `suite.${randomUUID()}`
 /** Now in microseconds, to the microsecond, so that a driver that keeps only milliseconds is found out. */
 export const nowMicros = (): number => Math.trunc((performance.timeOrigin + performance.now()) * 1000)
 
-/** 16 bytes that stand for an event as submitted. */
-export const fingerprintOf = (text: string): Uint8Array => createHash('md5').update(text).digest()
+/** What stands for an event as submitted. */
+export const fingerprintOf = (text: string): string => createHash('md5').update(text).digest('hex')
 
 /** A record whose event is made to fit; `properties` tells it from others. An id is remembered unless told otherwise. */
 export function aRecord(

@@ -4,7 +4,7 @@ import type pg from 'pg'
 import { LogError, type RecordPosition } from '../log.ts'
 import { encodeBatch } from '../record-batch.ts'
 import { outcomeOfRepeat, type Pending, type RecentIds } from './append-queue.ts'
-import { byteaArray, intArray, uuidArray, uuidBytes } from './binary.ts'
+import { byteaArray, intArray, uuidArray } from './binary.ts'
 import { asLogError, drop, hadNoEffect, sqlState } from './connection.ts'
 import type { RememberedIds } from './remembered-ids.ts'
 import { appendGroup, findAppend, findIds } from './statements.ts'
@@ -192,12 +192,19 @@ export class AppendLane {
     const askAll = this.#askFirst > 0
     if (askAll) this.#askFirst--
     const { ids, recent } = this.#needs
-    const asked = group.filter((p) => p.record.fingerprint && (askAll || ids.mayBeSealed(p.idBytes)))
+    const generations: number[] = []
+    const asked: string[] = []
+    for (const { record } of group) {
+      if (!record.fingerprint) continue
+      if (askAll) generations.push(ids.current)
+      ids.maybes(record.id, generations)
+      while (asked.length < generations.length) asked.push(record.id)
+    }
     if (asked.length === 0) return group
     const { rows } = await this.#timed(client, {
       name: 'find_ids',
       text: findIds,
-      values: [intArray('int4', ids.generations), uuidArray(asked.map((p) => p.idBytes))],
+      values: [intArray('int4', generations), uuidArray(asked)],
     })
     if (rows.length === 0) return group
     const found = new Map(rows.map((row) => [row.id as string, row]))
@@ -212,7 +219,11 @@ export class AppendLane {
         partition: row.partition,
         offset: Number(row.record_offset),
       }
-      const first = { fingerprint: uuidBytes(row.fingerprint), position, receivedAt: Number(row.received_at) }
+      const first = {
+        fingerprint: (row.fingerprint as string).replaceAll('-', ''),
+        position,
+        receivedAt: Number(row.received_at),
+      }
       recent.resolve(pending, outcomeOfRepeat(first, fingerprint), first)
       return false
     })
@@ -282,8 +293,8 @@ export class AppendLane {
       byteaArray(batches.map((batch) => batch.bytes)),
       as.generation,
       as.appendId,
-      uuidArray(remembered.map((pending) => pending.idBytes)),
-      uuidArray(remembered.map((pending) => pending.record.fingerprint as Uint8Array)),
+      uuidArray(remembered.map((pending) => pending.record.id)),
+      uuidArray(remembered.map((pending) => pending.record.fingerprint as string)),
       intArray(
         'int8',
         remembered.map((pending) => pending.record.receivedAt),

@@ -36,13 +36,13 @@ export function intArray(type: 'int2' | 'int4' | 'int8', values: ArrayLike<numbe
   return buffer
 }
 
-/** uuid[] of 16-byte values. */
-export function uuidArray(values: readonly Uint8Array[]): Buffer {
-  const buffer = Buffer.allocUnsafe(sizeOf(values.length, 16))
-  let at = header(buffer, 'uuid', values.length)
-  for (const value of values) {
+/** uuid[] from texts of 32 hex digits or of a UUID's 36 characters, written straight into the parameter. */
+export function uuidArray(texts: readonly string[]): Buffer {
+  const buffer = Buffer.allocUnsafe(sizeOf(texts.length, 16))
+  let at = header(buffer, 'uuid', texts.length)
+  for (const text of texts) {
     buffer.writeInt32BE(16, at)
-    buffer.set(value, at + 4)
+    writeUuid(buffer, at + 4, text)
     at += 20
   }
   return buffer
@@ -67,15 +67,15 @@ for (let i = 0; i < 6; i++) {
   hexValue[97 + i] = 10 + i
   hexValue[65 + i] = 10 + i
 }
-const uuidDigits = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
+const plainDigits = Array.from({ length: 16 }, (_, i) => 2 * i)
+const dashedDigits = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
 
-/** The 16 bytes of a UUID in its text form (which the caller has checked). */
-export function uuidBytes(text: string): Uint8Array {
-  const bytes = new Uint8Array(16)
+/** Writes the 16 bytes of a UUID, with or without dashes (the caller has checked it), at a place of a buffer. */
+export function writeUuid(into: Uint8Array, at: number, text: string): void {
+  const digits = text.length === 32 ? plainDigits : dashedDigits
   for (let i = 0; i < 16; i++) {
-    const at = uuidDigits[i] as number
-    bytes[i] =
-      ((hexValue[text.charCodeAt(at)] as number) << 4) | (hexValue[text.charCodeAt(at + 1)] as number)
+    const digit = digits[i] as number
+    into[at + i] =
+      ((hexValue[text.charCodeAt(digit)] as number) << 4) | (hexValue[text.charCodeAt(digit + 1)] as number)
   }
-  return bytes
 }

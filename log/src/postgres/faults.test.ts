@@ -178,7 +178,7 @@ describe('generations of remembered ids on postgres', { skip }, () => {
     assert.equal((await rotating.append([late]))[0]?.kind, 'repeat')
     const [again] = await sleeping.append([first])
     assert.deepEqual(again, { ...appended, kind: 'repeat' })
-    const [other] = await sleeping.append([{ ...first, fingerprint: new Uint8Array(16) }])
+    const [other] = await sleeping.append([{ ...first, fingerprint: '0'.repeat(32) }])
     assert.equal(other?.kind, 'conflict')
   })
 

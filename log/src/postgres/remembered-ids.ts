@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { BloomFilter, hash128 } from '../bloom-filter.ts'
+import { writeUuid } from './binary.ts'
 import { dropPartition } from './day-partitions.ts'
 
 /**
@@ -17,22 +18,19 @@ export class RememberedIds {
   #current = 0
   #sealed: { readonly generation: number; readonly filter: BloomFilter | undefined }[] = []
   readonly #hash = new Uint32Array(4)
+  readonly #bytes = new Uint8Array(16)
 
   get current(): number {
     return this.#current
   }
 
-  /** Every generation that may hold ids, the current one first. */
-  get generations(): number[] {
-    return [this.#current, ...this.#sealed.map((sealed) => sealed.generation)]
-  }
-
-  /** True if a sealed generation may hold the id (16 bytes). */
-  mayBeSealed(id: Uint8Array): boolean {
-    if (this.#sealed.length === 0) return false
-    hash128(id, 0, 16, this.#hash)
-    for (const { filter } of this.#sealed) if (!filter || filter.has(this.#hash)) return true
-    return false
+  /** Adds to `found` the sealed generations that may hold the id. */
+  maybes(id: string, found: number[]): void {
+    if (this.#sealed.length === 0) return
+    writeUuid(this.#bytes, 0, id)
+    hash128(this.#bytes, 0, 16, this.#hash)
+    for (const { generation, filter } of this.#sealed)
+      if (!filter || filter.has(this.#hash)) found.push(generation)
   }
 
   /** Reads which generations there are, and the filters that are new. Throws what the query throws. */

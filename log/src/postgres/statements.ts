@@ -38,11 +38,11 @@ with batch as (
 )
 select nr::int4 as nr, base from advanced`
 
-/** Which of these ids are remembered, over every generation given. */
+/** Which of these ids are remembered, each asked for in one generation. */
 export const findIds = `
 select g.id, g.fingerprint, g.received_at, g.record_offset, g.topic, g.partition
-from log_ids g
-where g.generation = any($1::int4[]) and g.id = any($2::uuid[])`
+from unnest($1::int4[], $2::uuid[]) as asked(generation, id)
+join log_ids g on g.generation = asked.generation and g.id = asked.id`
 
 /** Batches of one append group: tells what became of a group whose connection was lost. */
 export const findAppend = `

@@ -45,7 +45,7 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
     const canonical = canonicalOf(event, event.properties === undefined ? undefined : properties)
     const refused = refusalOf(event, { timestamp, canonical, receivedAt: origin.receivedAt }, limits)
     if (refused) return { ok: false, eventId: idOf(value), errors: [refused] }
-    const digest = hash('sha256', canonical, 'buffer')
+    const sha256 = hash('sha256', canonical)
     const given = event.event_id?.toLowerCase() ?? origin.idWithout?.(index)
     const id = given ?? randomUUID()
     const user = event.user_id ?? null
@@ -57,7 +57,7 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
     })
     return {
       ok: true,
-      sha256: digest.toString('hex'),
+      sha256,
       record: {
         topic: schemas.topicOf(event.event_type),
         key,
@@ -65,7 +65,7 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
         value: envelopeOf(event, { id, user, timestamp, properties }),
         receivedAt: origin.receivedAt,
         id,
-        ...(given === undefined ? {} : { fingerprint: digest.subarray(0, 16) }),
+        ...(given === undefined ? {} : { fingerprint: sha256.slice(0, 32) }),
       },
     }
   }
