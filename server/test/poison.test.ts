@@ -109,6 +109,12 @@ const rowsOf = async (world: World) =>
     (row) => row.event_id,
   )
 
+const makeDue = (world: World, after: string) =>
+  world.installation.query(
+    'update retries set next_attempt_at = now() + $1::interval where not waits_for_key',
+    [after],
+  )
+
 const harmless = { event_type: 'step.harmless', user_id: 'good' }
 
 test('events that end the process become dead letters after three marked crashes each; their neighbours are processed and not blamed', async () => {
@@ -171,6 +177,8 @@ test('the order of a key survives its owner: what was parked is known to the nex
     (await world.installation.query('select 1 from retries')).length === 2 ? true : undefined
   await eventually('both are parked', parked, 10_000)
   await owner.kill()
+  // Not due for long: the heir has to know the key without having met one of its events.
+  await makeDue(world, '1 hour')
   const heir = await world.installation.start({ TRACES: world.traces })
   const { body } = await callerOf(heir)('POST', '/events', [waits, { ...waits, user_id: 'other' }])
   const [three, other] = body.results.map((result: { event_id: string }) => result.event_id)
@@ -178,6 +186,7 @@ test('the order of a key survives its owner: what was parked is known to the nex
   await eventually('another key is not held up', passed, 15_000)
   assert.ok(!(await world.begun()).includes(three ?? ''), 'an event overtook one of its key')
   await rm(join(world.traces, 'broken'))
+  await makeDue(world, '0')
   const done = async () => ((await rowsOf(world)).length === 4 ? true : undefined)
   await eventually('all are processed', done, 15_000)
   // The order of the last attempt of each is the order in which they took effect.
