@@ -29,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
   await using services = await openServices(names)
   const addresses = environment(names, services)
   if (file !== undefined) await writeFile(file, `${JSON.stringify(addresses, null, 2)}\n`)
-  if (command.length > 0) return runWith(command, addresses, asked)
+  if (command.length > 0) return await runWith(command, addresses, asked)
   await asked
   return 0
 }

@@ -76,7 +76,7 @@ test('a fresh database is empty and is dropped even while somebody is connected'
 })
 
 test('an address in the environment is used as it is', async () => {
-  await withEnvironment({ REDIS_URL: 'redis://elsewhere:1' }, async () => {
+  await withEnvironment({ TEST_REDIS_URL: 'redis://elsewhere:1' }, async () => {
     await using services = await openServices(['redis'])
     assert.equal(services.address('redis'), 'redis://elsewhere:1')
     assert.equal(services.skip('redis'), false)
@@ -84,12 +84,12 @@ test('an address in the environment is used as it is', async () => {
 })
 
 test('a missing service is a skip with its reason, and a failure if REQUIRE names it', async () => {
-  await withEnvironment({ REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka' }, async () => {
+  await withEnvironment({ TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka' }, async () => {
     await using services = await openServices(['redis'])
     assert.match(String(services.skip('redis')), /redis is missing: there is no redis-server on PATH/)
     assert.throws(() => services.address('redis'), ServiceError)
   })
-  await withEnvironment({ REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka, redis' }, async () => {
+  await withEnvironment({ TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka, redis' }, async () => {
     await assert.rejects(openServices(['redis']), /redis is missing.*REQUIRE names it/)
   })
 })

@@ -30,6 +30,7 @@ export const sideDoors: ReadonlySet<string> = new Set([
 
 /** The log's files that other rooms may use, besides the port itself (`log/src/log.ts`). */
 export const logDoors: ReadonlySet<string> = new Set([
+  'log/src/answered.ts',
   'log/src/groups.ts',
   'log/src/log.ts',
   'log/src/migrate.ts',
@@ -37,6 +38,9 @@ export const logDoors: ReadonlySet<string> = new Set([
   'log/src/one-at-a-time.ts',
   'log/src/open-once.ts',
   'log/src/postgres/day-partitions.ts',
+  // For tests: fresh databases with the log's schema.
+  'log/src/postgres/postgres-engine.ts',
+  'log/src/suite-records.ts',
 ])
 
 /** Engines behind the log's port. Everything but the wiring sees the port alone. */

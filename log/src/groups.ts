@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
+import { answered } from './answered.ts'
 import { type EventLog, type LogBatch, LogError } from './log.ts'
 import { OneAtATime } from './one-at-a-time.ts'
-import { answered, asLogError, type Connection, connect, drop } from './postgres/connection.ts'
+import { asLogError, type Connection, connect, drop } from './postgres/connection.ts'
 
 const limits = {
   /** A partition of a silent member is taken over after this; a member whose session ended loses it at once. */

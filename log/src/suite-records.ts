@@ -125,6 +125,19 @@ export async function inTime<Value>(promise: PromiseLike<Value>, what: string): 
   }
 }
 
+/** Looks again and again for so many milliseconds whether something holds, and fails at once when it does not. */
+export async function holdsFor(
+  ms: number,
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+): Promise<void> {
+  const end = performance.now() + ms
+  do {
+    assert.ok(await holds(), what)
+    await sleep(20)
+  } while (performance.now() < end)
+}
+
 /** For `assert.rejects`: a LogError with this code. */
 export const logError = (code: LogErrorCode) => (error: unknown) => {
   assert.ok(error instanceof LogError, `LogError ${code} expected, not ${String(error)}`)

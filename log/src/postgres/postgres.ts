@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { answered } from '../answered.ts'
 import {
   type AppendOutcome,
   type Capabilities,
@@ -16,7 +17,7 @@ import { decodeBatch } from '../record-batch.ts'
 import { AppendLane } from './append-lane.ts'
 import { AppendCall, Pending, RecentIds } from './append-queue.ts'
 import { intArray } from './binary.ts'
-import { answered, asLogError, type Connection, connect, drop } from './connection.ts'
+import { asLogError, type Connection, connect, drop } from './connection.ts'
 import { daysBefore, dropPartition, ensureDays } from './day-partitions.ts'
 import { renewEpochAfterRestore } from './log-identity.ts'
 import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openServices } from '@pulse/dev/services'
 import type pg from 'pg'
 import { joinGroup } from '../groups.ts'
-import { appendAll, aRecord, freshTopic } from '../suite-records.ts'
+import { appendAll, aRecord, freshTopic, holdsFor } from '../suite-records.ts'
 import { hadNoEffect } from './connection.ts'
 import { startCutProxy } from './cut-proxy.ts'
 import { daysBefore, dropPartition, ensureDay } from './day-partitions.ts'
@@ -62,7 +62,12 @@ describe('races in the postgres log', { skip }, () => {
           hasRow(other, 'select 1 from log_id_generations where generation = 2 and filter is not null'),
         ),
       )
-      await delay(200) // the log reads the generations meanwhile
+      // The log reads the generations meanwhile.
+      let settled = false
+      answer.finally(() => {
+        settled = true
+      })
+      await holdsFor(300, 'the append waits for the lock', () => !settled)
       await client.query('commit')
       assert.deepEqual(
         (await answer).map(({ kind }) => kind),
@@ -160,14 +165,24 @@ describe('races in the postgres log', { skip }, () => {
       await using _log = await openPostgresLog(testOptions({ connectionString: url.href }))
       proxy.hold()
       proxy.cut()
-      await delay(3_000) // several looks of 500 ms
+      const listening = `select 1 from pg_stat_activity where application_name = 'pulse log tail' and datname = current_database()`
+      await withClient(direct, (client) =>
+        holdsFor(
+          3_000,
+          'at most the old and one new connection',
+          async () => ((await client.query(listening)).rowCount ?? 0) <= 2,
+        ),
+      )
       proxy.release()
       await withClient(direct, async (client) => {
         const tails = `select 1 from pg_stat_activity where application_name = 'pulse log tail' and datname = current_database() and query ilike '%listen%'`
         await until('it listens again', () => hasRow(client, tails))
-        await delay(1_500)
-        const { rowCount } = await client.query(`${tails} and backend_start > now() - interval '4 seconds'`)
-        assert.ok((rowCount ?? 0) <= 1, `${rowCount} connections listen`)
+        const young = `${tails} and backend_start > now() - interval '4 seconds'`
+        await until('one of them', async () => ((await client.query(young)).rowCount ?? 0) <= 1)
+        await holdsFor(1_500, 'one connection listens', async () => {
+          const { rowCount } = await client.query(young)
+          return (rowCount ?? 0) <= 1
+        })
       })
     }
   })

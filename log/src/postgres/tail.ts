@@ -1,6 +1,7 @@
 import type pg from 'pg'
+import { answered } from '../answered.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { answered, drop } from './connection.ts'
+import { drop } from './connection.ts'
 
 const channel = 'pulse_log'
 const coalesceMs = 5

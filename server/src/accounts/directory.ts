@@ -5,7 +5,7 @@ import type { AccountsReport } from './report.ts'
 import { grantedScopes, scopesOfRole } from './scopes.ts'
 
 /** Between two looks at the database. A revocation on another server takes effect within this and one query. */
-export const refreshMs = 1_000
+const refreshMs = 1_000
 /** A key that is not known may have been made by another server just now: at most so often that makes us look. */
 const missRefreshMs = 200
 const usageWriteMs = 10_000

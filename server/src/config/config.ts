@@ -16,7 +16,6 @@ import {
 } from './sources.ts'
 
 export { ConfigError, type ConfigProblem } from './config-error.ts'
-export { isLoopback } from './exclusions.ts'
 
 /** Where configuration may come from. Whoever starts the process hands these in; nothing else is looked at. */
 export interface ConfigSources {

@@ -3,7 +3,7 @@ import type { ConfigProblem } from './config-error.ts'
 import type { SettingValues } from './settings.ts'
 
 /** True if only programs of this machine can reach a server that listens on this host. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   const plain = host.toLowerCase().replace(/^\[|\]$/g, '')
   if (plain === 'localhost' || plain === '::1' || plain === '::ffff:127.0.0.1') return true
   return isIP(plain) === 4 && plain.startsWith('127.')

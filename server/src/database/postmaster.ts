@@ -30,7 +30,7 @@ export interface Postmaster {
   stop(): Promise<{ hard: boolean }>
 }
 
-export const postmasterLimits = {
+const postmasterLimits = {
   startMsMax: 120_000,
   stopMsMax: 20_000,
   logBytesMax: 10 * 1024 * 1024,

@@ -40,7 +40,7 @@ export function startDemo(needs: { intake: Intake; random?: () => number }): Asy
 }
 
 /** One event of a small shop. */
-export function sampleEvent(random: () => number): Record<string, unknown> {
+function sampleEvent(random: () => number): Record<string, unknown> {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
   const user_id = pick(people)
   const kind = random()

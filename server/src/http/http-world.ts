@@ -30,7 +30,7 @@ type WorldOptions = Partial<Omit<HttpNeeds, 'settings'>> & {
 const writer: Caller = { kind: 'key', id: 'k1', name: 'writer', scopes: new Set(['events:write']) }
 
 /** Knows one credential, `Bearer writer`, that may write events. */
-export const oneWriter: Gatekeeper = {
+const oneWriter: Gatekeeper = {
   authenticate: (request) => (request.headers.authorization === 'Bearer writer' ? writer : undefined),
   limit: () => undefined,
 }

@@ -61,7 +61,7 @@ async function explain(error: unknown, { host, port }: { host: string; port: num
 }
 
 /** Who listens on a TCP port, read from Linux's /proc; undefined elsewhere, or if the process belongs to another user. */
-export async function holderOf(port: number): Promise<PortHolder | undefined> {
+async function holderOf(port: number): Promise<PortHolder | undefined> {
   const sockets = await listeningSockets(port)
   if (sockets.size === 0) return undefined
   for (const pid of await namesIn('/proc')) {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { answered } from '@pulse/log/postgres/connection'
+import { answered } from '@pulse/log/answered'
 import { limits } from '@pulse/protocol/limits'
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'

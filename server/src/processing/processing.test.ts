@@ -9,6 +9,7 @@ import type { EventLog, NewRecord } from '@pulse/log'
 import { migrate } from '@pulse/log/migrate'
 import { openPostgresLog } from '@pulse/log/postgres'
 import { ensureDays } from '@pulse/log/postgres/day-partitions'
+import { holdsFor } from '@pulse/log/suite-records'
 import { instantOf } from '@pulse/protocol/instant'
 import pg from 'pg'
 import { pino } from 'pino'
@@ -206,8 +207,9 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     await world.pool.query('alter table events rename column enriched to elsewhere')
     await world.process({ good: () => undefined })
     const id = await world.send('good')
-    await pause(1_500) // time to be blamed; three attempts of 1 ms pass in a fraction of it
-    assert.deepEqual(await world.rows('select 1 from dead_letters union all select 1 from retries'), [])
+    // Time enough to be blamed: three attempts of 1 ms pass in a fraction of it.
+    const blamed = () => world.rows('select 1 from dead_letters union all select 1 from retries')
+    await holdsFor(1_500, 'nobody is blamed', async () => (await blamed()).length === 0)
     await world.pool.query('alter table events rename column elsewhere to enriched')
     await world.untilProcessed(id)
   })
@@ -280,7 +282,9 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     )
     const slow = await world.send('slow')
     await world.until('its retry', 'select 1 from retries where event_id = $1', [slow])
-    await pause(400) // longer than the pause between two looks at what is due
+    // Longer than the pause between two looks at what is due.
+    const waiting = () => world.rows('select 1 from retries')
+    await holdsFor(400, 'the slow one is still being tried', async () => (await waiting()).length === 1)
     await world.untilProcessed(await world.send('good'))
     release()
     await world.untilProcessed(slow)

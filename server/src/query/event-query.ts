@@ -156,7 +156,7 @@ function part(source: string, clauses: readonly string[]): string {
 }
 
 /** A row of any of the three tables as the API shows it. */
-export function listedOf(row: Row): ListedEvent {
+function listedOf(row: Row): ListedEvent {
   return {
     event_id: row.event_id as string,
     event_type: row.event_type as string,

@@ -1,5 +1,5 @@
 import { LogError } from '@pulse/log'
-import { answered } from '@pulse/log/postgres/connection'
+import { answered } from '@pulse/log/answered'
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
 
