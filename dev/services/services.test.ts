@@ -84,14 +84,20 @@ test('an address in the environment is used as it is', async () => {
 })
 
 test('a missing service is a skip with its reason, and a failure if REQUIRE names it', async () => {
-  await withEnvironment({ TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka' }, async () => {
-    await using services = await openServices(['redis'])
-    assert.match(String(services.skip('redis')), /redis is missing: there is no redis-server on PATH/)
-    assert.throws(() => services.address('redis'), ServiceError)
-  })
-  await withEnvironment({ TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka, redis' }, async () => {
-    await assert.rejects(openServices(['redis']), /redis is missing.*REQUIRE names it/)
-  })
+  await withEnvironment(
+    { TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka' },
+    async () => {
+      await using services = await openServices(['redis'])
+      assert.match(String(services.skip('redis')), /redis is missing: there is no redis-server on PATH/)
+      assert.throws(() => services.address('redis'), ServiceError)
+    },
+  )
+  await withEnvironment(
+    { TEST_REDIS_URL: '', REDIS_URL: '', PATH: '/nowhere', REQUIRE: 'kafka, redis' },
+    async () => {
+      await assert.rejects(openServices(['redis']), /redis is missing.*REQUIRE names it/)
+    },
+  )
 })
 
 async function withEnvironment(values: Record<string, string>, run: () => Promise<void>): Promise<void> {
