@@ -67,6 +67,7 @@ test('one error names every bad setting with what was expected, received, and fr
     LOG_DRIVER: 'files',
     KAFKA_BROKERS: 'nowhere',
     LOG_LEVEL: 'loud',
+    RETRY_ATTEMPTS: '0',
   }
   const error = await refused({ env: bad, cwd: folder.path })
   assert.deepEqual(new Set(error.problems.map((problem) => problem.setting)), new Set(Object.keys(bad)))

@@ -31,7 +31,7 @@ export interface HandlerLog {
 export interface HandlerContext {
   /** 1 on the first try. */
   readonly attempt: number
-  /** Aborts when the handler's time is up or the server must stop now. */
+  /** Aborts when the handler's time is up or the server stops; what fails because it stops counts as no attempt. */
   readonly signal: AbortSignal
   readonly log: HandlerLog
   readonly receivedAt: Instant
@@ -57,7 +57,7 @@ export type Handler = (
   event: Event,
   ctx: HandlerContext,
   // biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement is the common case.
-) => HandlerResult | undefined | void | Promise<HandlerResult | undefined | void>
+) => HandlerResult | undefined | void | PromiseLike<HandlerResult | undefined | void>
 
 /** Thrown by a handler for an event that no later try can mend: it becomes a dead letter at once. */
 export class PermanentError extends Error {

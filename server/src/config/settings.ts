@@ -317,9 +317,9 @@ const processing = {
   retryAttempts: setting({
     name: 'RETRY_ATTEMPTS',
     chapter: 'Processing',
-    kind: count(100),
+    kind: count(100, 1),
     default: 3,
-    help: 'Attempts at an event, the first one included, before it becomes a dead letter.',
+    help: 'Attempts at an event, the first one included, before it becomes a dead letter; 1 tries nothing again.',
   }),
   retryBaseMs: setting({
     name: 'RETRY_BASE_MS',

@@ -15,6 +15,8 @@ const builtIn: Readonly<Record<string, Handler>> = {
 export interface NamedHandler {
   readonly name: string
   readonly handle: Handler
+  /** One of ours, which leaves its event as it is. */
+  readonly builtIn: boolean
 }
 
 /**
@@ -29,11 +31,12 @@ export class HandlerRegistry {
 
   constructor(handlers: Readonly<Record<string, Handler>>) {
     for (const [name, handle] of Object.entries({ ...builtIn, ...handlers })) {
-      if (name.endsWith('.*')) this.#families.push({ prefix: name.slice(0, -1), handler: { name, handle } })
-      else this.#exact.set(name, { name, handle })
+      const handler = { name, handle, builtIn: !Object.hasOwn(handlers, name) }
+      if (name.endsWith('.*')) this.#families.push({ prefix: name.slice(0, -1), handler })
+      else this.#exact.set(name, handler)
     }
     this.#families.sort((a, b) => b.prefix.length - a.prefix.length)
-    this.#any = this.#exact.get('*') ?? { name: 'custom', handle: custom }
+    this.#any = this.#exact.get('*') ?? { name: 'custom', handle: custom, builtIn: true }
   }
 
   /** The handler of a type; there is always one. */

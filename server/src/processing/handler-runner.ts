@@ -1,8 +1,9 @@
+import type { Event } from '@pulse/protocol/event'
 import { instantOf } from '@pulse/protocol/instant'
 import { formatEventPosition } from '@pulse/protocol/position'
 import type { HandlerContext, HandlerLog, HandlerResult } from '../config/define-config.ts'
 import type { HandlerRegistry, NamedHandler } from './handler-registry.ts'
-import { afterFailure, failureOf, type Outcome, type RetryPolicy, type Work } from './outcome.ts'
+import { type Attempt, afterFailure, failureOf, type RetryPolicy, type Work } from './outcome.ts'
 
 export interface Place {
   readonly epoch: number
@@ -23,7 +24,8 @@ interface RunnerNeeds {
 
 /**
  * Runs handlers. A handler that answers at once costs no promise and no timer; one that returns a promise is raced
- * against its time. Nothing that a handler does makes this throw.
+ * against its time. Nothing that a handler does makes this throw. What fails after the stop has begun is `left`: the
+ * handler was told to stop, and an event must not pay for that.
  */
 export class HandlerRunner {
   readonly #needs: RunnerNeeds
@@ -43,28 +45,32 @@ export class HandlerRunner {
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
-  run(work: Work, place: Place, stop: AbortSignal): Outcome | Promise<Outcome> {
-    const { event } = work.record
-    const handler = this.#needs.handlers.find(event.event_type)
+  run(work: Work, place: Place, stop: AbortSignal): Attempt | Promise<Attempt> {
+    const { record } = work
+    const { event_type } = record.event
+    const handler = this.#needs.handlers.find(event_type)
     const startedMs = performance.now()
-    const done = (outcome: Outcome) => {
-      this.#needs.handled(event.event_type, performance.now() - startedMs)
-      return outcome
+    const done = (attempt: Attempt): Attempt => {
+      this.#needs.handled(event_type, performance.now() - startedMs)
+      const failed = attempt.kind === 'parked' || attempt.kind === 'dead'
+      return failed && stop.aborted ? { kind: 'left', work } : attempt
     }
     const context = new LazyContext(this.#needs, work, place, stop)
     try {
+      // A team's handler gets a copy, since what it changes in its event must not reach the row.
+      const event = handler.builtIn ? record.event : (JSON.parse(record.value) as Event)
       const result = handler.handle(event, context)
-      if (!(result instanceof Promise)) return done(this.#outcome(work, result, handler))
-      return this.#awaited(result, context).then(
-        (value) => done(this.#outcome(work, value, handler)),
-        (error) => done(this.#failed(work, error, handler)),
-      )
+      if (!isThenable(result)) return done(this.#outcome(work, result, handler))
+      return this.#awaited(result, context)
+        .then((value) => this.#outcome(work, value, handler))
+        .catch((error) => this.#failed(work, error, handler))
+        .then(done)
     } catch (error) {
       return done(this.#failed(work, error, handler))
     }
   }
 
-  #outcome(work: Work, result: unknown, handler: NamedHandler): Outcome {
+  #outcome(work: Work, result: unknown, handler: NamedHandler): Attempt {
     if (result === undefined || result === null) return { kind: 'processed', work, enriched: null, rows: {} }
     const fault = faultOf(result)
     if (fault) return this.#failed(work, new TypeError(`handler ${handler.name} returned ${fault}`), handler)
@@ -73,11 +79,11 @@ export class HandlerRunner {
     return { kind: 'processed', work, enriched: enriched ?? null, rows: rows ?? {} }
   }
 
-  #failed(work: Work, error: unknown, handler: NamedHandler): Outcome {
+  #failed(work: Work, error: unknown, handler: NamedHandler): Attempt {
     return afterFailure(work, failureOf(error, handler.name), this.#needs.policy)
   }
 
-  async #awaited<T>(result: Promise<T>, context: LazyContext): Promise<T> {
+  async #awaited(result: PromiseLike<unknown>, context: LazyContext): Promise<unknown> {
     const { timeoutMs } = this.#needs
     let timer: NodeJS.Timeout | undefined
     this.#running++
@@ -95,6 +101,12 @@ export class HandlerRunner {
       for (const go of this.#waiting.splice(0)) go()
     }
   }
+}
+
+/** Promises of other libraries and realms are awaited too, as `await` would. */
+function isThenable(result: unknown): result is PromiseLike<unknown> {
+  if (result === null || (typeof result !== 'object' && typeof result !== 'function')) return false
+  return typeof (result as { then?: unknown }).then === 'function'
 }
 
 class HandlerTimeout extends Error {

@@ -1,5 +1,5 @@
 import type { HeldPartition } from '@pulse/log/groups'
-import type { Outcome, Work } from './outcome.ts'
+import type { Attempt, Work } from './outcome.ts'
 
 /** Crashes on one marked event after which it is put aside. */
 const crashesMax = 3
@@ -12,8 +12,8 @@ const crashesMax = 3
 export async function runMarked(
   held: HeldPartition,
   work: Work,
-  run: () => Outcome | Promise<Outcome>,
-): Promise<Outcome> {
+  run: () => Attempt | Promise<Attempt>,
+): Promise<Attempt> {
   const { offset } = work.record
   if (offset === held.trying && held.crashes >= crashesMax) {
     const message = `The server ended ${held.crashes} times while this event was being handled.`

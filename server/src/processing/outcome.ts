@@ -35,6 +35,21 @@ export type Outcome =
     }
   | { readonly kind: 'dead'; readonly work: Work; readonly failure: Failure }
 
+/** An event that was given back: the stop began before its handler ended well, so it is its next owner's. */
+export interface Left {
+  readonly kind: 'left'
+  readonly work: Work
+}
+
+/** What running an event led to, if it led to anything. */
+export type Attempt = Outcome | Left
+
+/** What may be committed: no offset may pass an event that was left, so nothing after it either. */
+export function finishedOf(attempts: readonly Attempt[]): readonly Outcome[] {
+  const first = attempts.findIndex(({ kind }) => kind === 'left')
+  return (first === -1 ? attempts : attempts.slice(0, first)) as readonly Outcome[]
+}
+
 /** Rows for a team's own tables. */
 export type UserRows = Readonly<Record<string, readonly Record<string, unknown>[]>>
 

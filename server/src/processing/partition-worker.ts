@@ -7,7 +7,15 @@ import { commitRows, RefusedRows } from './commit.ts'
 import { gather } from './gather.ts'
 import type { HandlerRunner, Place } from './handler-runner.ts'
 import { runMarked } from './marked-run.ts'
-import { afterFailure, failureOf, type Outcome, type RetryPolicy, type Work } from './outcome.ts'
+import {
+  type Attempt,
+  afterFailure,
+  failureOf,
+  finishedOf,
+  type Outcome,
+  type RetryPolicy,
+  type Work,
+} from './outcome.ts'
 import type { ProcessingReport } from './report.ts'
 import { Retries } from './retries.ts'
 import { storeOutcomes } from './store.ts'
@@ -95,12 +103,12 @@ export class PartitionWorker {
     }
     const records = batches.flatMap((batch) => batch.records)
     if (this.#held.nextOffset < this.#carefulBelow) await this.#runMarked(records, place)
-    else await this.#settle(place, await this.#runTogether(records, place))
+    else await this.#settle(place, finishedOf(await this.#runTogether(records, place)))
   }
 
-  /** Handlers side by side; events of a key wait for the one before. Outcomes in the order of the records. */
-  async #runTogether(records: readonly LogRecord[], place: Place): Promise<Outcome[]> {
-    const outcomes = new Array<Outcome>(records.length)
+  /** Handlers side by side; events of a key wait for the one before. Attempts in the order of the records. */
+  async #runTogether(records: readonly LogRecord[], place: Place): Promise<Attempt[]> {
+    const attempts = new Array<Attempt>(records.length)
     const busy = new Map<string, Promise<void>>()
     const parked = new Set<string>()
     let running = 0
@@ -112,9 +120,9 @@ export class PartitionWorker {
       if (this.#held.signal.aborted) break
       begun++
       const work = this.#workOf(records[i] as LogRecord)
-      const take = (outcome: Outcome) => {
-        outcomes[i] = outcome
-        if (outcome.kind === 'parked' && this.#needs.orderPerKey) parked.add(work.key)
+      const take = (attempt: Attempt) => {
+        attempts[i] = attempt
+        if (attempt.kind === 'parked' && this.#needs.orderPerKey) parked.add(work.key)
       }
       const before = this.#needs.orderPerKey ? busy.get(work.key) : undefined
       const result = before
@@ -125,8 +133,8 @@ export class PartitionWorker {
         continue
       }
       running++
-      const done = result.then((outcome) => {
-        take(outcome)
+      const done = result.then((attempt) => {
+        take(attempt)
         running--
         if (busy.get(work.key) === done) busy.delete(work.key)
         freed?.()
@@ -138,15 +146,16 @@ export class PartitionWorker {
         })
     }
     await Promise.all(busy.values())
-    return outcomes.slice(0, begun)
+    return attempts.slice(0, begun)
   }
 
-  async #runInTurn(work: Work, place: Place, parked: ReadonlySet<string>): Promise<Outcome> {
-    while (this.#needs.runner.full) await this.#needs.runner.freed()
+  async #runInTurn(work: Work, place: Place, parked: ReadonlySet<string>): Promise<Attempt> {
+    while (this.#needs.runner.full && !this.#held.signal.aborted) await this.#needs.runner.freed()
     return this.#runOne(work, place, parked)
   }
 
-  #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Outcome | Promise<Outcome> {
+  #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Attempt | Promise<Attempt> {
+    if (this.#held.signal.aborted) return { kind: 'left', work }
     if (this.#needs.orderPerKey && (parked.has(work.key) || this.#retries.hasKey(work.key)))
       return { kind: 'parked', work, failure: undefined, delayMs: 0 }
     return this.#needs.runner.run(work, place, this.#held.signal)
@@ -169,9 +178,10 @@ export class PartitionWorker {
       const isSuspect = record.offset === this.#held.trying
       if (isSuspect) await settle()
       const work = this.#workOf(record)
-      const outcome = await runMarked(this.#held, work, () => this.#runOne(work, place, parked))
-      if (outcome.kind === 'parked') parked.add(work.key)
-      outcomes.push(outcome)
+      const attempt = await runMarked(this.#held, work, () => this.#runOne(work, place, parked))
+      if (attempt.kind === 'left') break
+      if (attempt.kind === 'parked') parked.add(work.key)
+      outcomes.push(attempt)
       if (isSuspect) await settle()
     }
     await settle()
@@ -181,24 +191,27 @@ export class PartitionWorker {
     return { record, key: this.#needs.keyOf(record), attempts: 0 }
   }
 
-  /** Commits outcomes and offset together; halves what fails on its data until one event is left to blame. */
-  async #settle(place: Place, outcomes: readonly Outcome[]): Promise<void> {
-    if (outcomes.length === 0) return
+  /**
+   * Commits outcomes and offset together; halves what fails on its data until one event is left to blame. False if
+   * the stop came before that: whom to blame is then for the next owner to find.
+   */
+  async #settle(place: Place, outcomes: readonly Outcome[]): Promise<boolean> {
+    if (outcomes.length === 0) return true
     const error = await this.#tryCommit(place, outcomes)
     if (error === undefined) {
       this.#retries.park(outcomes)
       this.#needs.report.settled(outcomes)
-      return
+      return true
     }
     if (outcomes.length > 1) {
       const middle = outcomes.length >> 1
-      await this.#settle(place, outcomes.slice(0, middle))
-      await this.#settle(place, this.#parkBehind(outcomes.slice(middle)))
-      return
+      const first = await this.#settle(place, outcomes.slice(0, middle))
+      return first && (await this.#settle(place, this.#parkBehind(outcomes.slice(middle))))
     }
     const only = outcomes[0] as Outcome
     if (only.kind === 'dead' || only.kind === 'parked') throw error // what we write ourselves must not fail
-    await this.#settle(place, [afterFailure(only.work, failureOf(error.cause, 'rows'), this.#needs.policy)])
+    if (this.#held.signal.aborted) return false
+    return this.#settle(place, [afterFailure(only.work, failureOf(error.cause, 'rows'), this.#needs.policy)])
   }
 
   /** The first half may have parked keys that the second half was run without knowing. */

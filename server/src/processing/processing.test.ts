@@ -16,7 +16,7 @@ import { pino } from 'pino'
 import type { EventTypeConfig, Handler } from '../config/define-config.ts'
 import { createObservations } from '../operations/observations.ts'
 import { createSchemas } from '../schemas/schemas.ts'
-import { openProcessing, type ProcessingNeeds } from './processing.ts'
+import { openProcessing, type Processing, type ProcessingNeeds } from './processing.ts'
 import { createProcessingReport } from './report.ts'
 
 const services = await openServices(['postgres'])
@@ -65,9 +65,9 @@ class World implements AsyncDisposable {
     handlers: Record<string, Handler>,
     settings: Partial<ProcessingNeeds['settings']> = {},
     eventTypes: Record<string, EventTypeConfig> = {},
-  ): Promise<void> {
+  ): Promise<Processing> {
     const logger = pino({ level: 'silent' })
-    this.#opened.use(
+    return this.#opened.use(
       await openProcessing({
         log: this.log,
         connection: this.connection,
@@ -264,6 +264,107 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     await world.log.append(records)
     await world.untilProcessed(records.at(-1)?.id ?? '')
     assert.deepEqual(seen, [...records.keys()])
+  })
+
+  test('what fails because the server stops gets no verdict: the events before it are committed, it is tried again by the next', async () => {
+    await using world = await World.open()
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const attempts: number[] = []
+    const handlers: Record<string, Handler> = {
+      good: () => undefined,
+      stopped: async (_event, ctx) => {
+        attempts.push(ctx.attempt)
+        if (attempts.length > 1) return undefined
+        begin()
+        return new Promise((_, reject) => {
+          ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason))
+        })
+      },
+    }
+    // A single attempt: were it counted, the event would be dead.
+    const first = await world.process(handlers, { retryAttempts: 1 })
+    const [before, stopped, behind, after] = ['good', 'stopped', 'stopped', 'good'].map((type) =>
+      aRecord(type, type, {}),
+    )
+    assert.ok(before && stopped && behind && after)
+    await world.log.append([before, stopped, behind, after])
+    await begun
+    await first[Symbol.asyncDispose]()
+    const rows = await world.rows('select event_id from events')
+    assert.deepEqual(rows, [{ event_id: before.id }])
+    assert.deepEqual(await world.rows('select event_id from retries'), [])
+    assert.deepEqual(await world.rows('select event_id from dead_letters'), [])
+    assert.equal(attempts.length, 1, 'one that waited behind it was begun after the stop')
+    await world.process(handlers, { retryAttempts: 1 })
+    for (const { id } of [stopped, behind, after]) await world.untilProcessed(id)
+    assert.deepEqual(attempts, [1, 1, 1])
+  })
+
+  test('a retry that fails because the server stops keeps its attempts', async () => {
+    await using world = await World.open()
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const first = await world.process({
+      odd: (_event, ctx) => {
+        if (ctx.attempt === 1) throw new Error('later')
+        begin()
+        return new Promise((_, reject) => {
+          ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason))
+        })
+      },
+    })
+    const id = await world.send('odd')
+    await begun
+    await first[Symbol.asyncDispose]()
+    assert.deepEqual(await world.rows('select event_id, attempts from retries'), [
+      { event_id: id, attempts: 1 },
+    ])
+  })
+
+  test('whatever is thenable is awaited, as await would', async () => {
+    await using world = await World.open()
+    await world.process({
+      later: () => {
+        const value = { enriched: { n: 1 } }
+        const later = Object.assign(Object.create(null), {
+          // biome-ignore lint/suspicious/noThenProperty: that is what the test is about.
+          then: (done: (result: object) => void) => setTimeout(done, 20, value),
+        })
+        return later
+      },
+    })
+    const id = await world.send('later')
+    await world.untilProcessed(id)
+    assert.deepEqual(await world.rows('select enriched from events'), [{ enriched: { n: 1 } }])
+  })
+
+  test('what a handler does to its event, or hides in its result, harms no row and no other event', async () => {
+    await using world = await World.open()
+    await world.process({
+      good: () => undefined,
+      spoils: (event) => {
+        const open = event as unknown as Record<string, unknown>
+        for (const name of Object.keys(open)) delete open[name]
+        throw new Error('spoilt')
+      },
+      hides: async () => ({
+        get rows(): never {
+          throw new Error('hidden')
+        },
+      }),
+    })
+    const [spoilt, hidden] = [await world.send('spoils'), await world.send('hides')]
+    await world.untilProcessed(await world.send('good'))
+    for (const id of [spoilt, hidden])
+      await world.until('a dead letter', `select 1 from dead_letters where event ->> 'event_id' = $1`, [id])
+  })
+
+  test('a handler may return more rows than fit on the stack', async () => {
+    await using world = await World.open()
+    await world.pool.query('create table public.many (n int)')
+    const rows = Array.from({ length: 200_000 }, (_, n) => ({ n }))
+    await world.process({ many: () => ({ rows: { 'public.many': rows } }) })
+    await world.untilProcessed(await world.send('many'))
+    assert.deepEqual(await world.rows('select count(*)::int from public.many'), [{ count: 200_000 }])
   })
 
   test('a retry that takes long does not hold up the other events of its partition', async () => {

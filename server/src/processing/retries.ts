@@ -6,7 +6,7 @@ import type pg from 'pg'
 import { commitRows, RefusedRows } from './commit.ts'
 import type { Place } from './handler-runner.ts'
 import { runMarked } from './marked-run.ts'
-import { afterFailure, failureOf, type Outcome, type Work } from './outcome.ts'
+import { type Attempt, afterFailure, failureOf, type Outcome, type Work } from './outcome.ts'
 import type { WorkerNeeds } from './partition-worker.ts'
 import { storeOutcomes } from './store.ts'
 
@@ -96,8 +96,8 @@ export class Retries {
     const work: Work = { record: recordOf(row), key: row.key, attempts: row.attempts }
     const run = () => this.#needs.runner.run(work, place, this.#held.signal)
     if (this.#held.clean) {
-      const outcome = await run()
-      await this.#takeTurn(() => this.#settle(place, outcome))
+      const attempt = await run()
+      await this.#takeTurn(() => this.#settle(place, attempt))
       return
     }
     await this.#takeTurn(async () => {
@@ -108,12 +108,14 @@ export class Retries {
     })
   }
 
-  async #settle(place: Place, outcome: Outcome): Promise<void> {
-    const { work, kind } = outcome
+  async #settle(place: Place, attempt: Attempt): Promise<void> {
+    if (attempt.kind === 'left') return
+    const { work, kind } = attempt
     try {
-      await this.#commit(place, outcome)
+      await this.#commit(place, attempt)
     } catch (error) {
       if (!(error instanceof RefusedRows) || kind === 'dead' || kind === 'parked') throw error
+      if (this.#held.signal.aborted) return
       await this.#commit(place, afterFailure(work, failureOf(error.cause, 'rows'), this.#needs.policy))
     }
   }
