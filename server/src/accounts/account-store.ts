@@ -1,3 +1,4 @@
+import { answered } from '@pulse/log/answered'
 import type { Pool, QueryResult, QueryResultRow } from 'pg'
 import type { Role } from '../http/access.ts'
 import { ProblemError } from '../http/problem-error.ts'
@@ -71,9 +72,12 @@ const keyColumns = 'id, name, scopes, rate_limit, created_at, last_used_at, revo
 /** Makes a statement that changes credentials tell the other servers so; see account_revision. */
 const bump = 'bump as (update pulse.account_revision set revision = revision + 1)'
 
+/** Each statement touches a handful of rows by an index, so one that takes longer waits for a database that hangs. */
+const answerMsMax = 5_000
+
 /**
- * The tables of accounts. Every method is one statement, so each happens whole or not at all. Rejects with ProblemError
- * `unavailable` while the database does not answer.
+ * The tables of accounts. Every change is one statement, so it happens whole or not at all. Rejects with ProblemError
+ * `unavailable` while the database does not answer, also when it hangs.
  */
 export function createAccountStore(pool: Pool): AccountStore {
   const query = createQuery(pool)
@@ -83,9 +87,19 @@ export function createAccountStore(pool: Pool): AccountStore {
 type Query = <R extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<R>>
 
 function createQuery(pool: Pool): Query {
-  return async (text, values) => {
+  return async <R extends QueryResultRow>(text: string, values: readonly unknown[] = []) => {
+    let broken: Error | undefined
     try {
-      return await pool.query(text, values === undefined ? [] : [...values])
+      const client = await pool.connect()
+      try {
+        return await answered(client.query<R>(text, [...values]), answerMsMax)
+      } catch (error) {
+        if (isAway(error)) broken = error as Error
+        throw error
+      } finally {
+        // A connection that is still busy with its statement is closed rather than lent to the next one.
+        client.release(broken)
+      }
     } catch (error) {
       if (!isAway(error)) throw error
       throw new ProblemError('unavailable', 'The database does not answer.', { cause: error, retryAfter: 2 })

@@ -108,7 +108,7 @@ async function openPool(url: string): Promise<pg.Pool> {
   const log = { namespace: 'log', folders: [migrations('log')], schema: 'pulse' }
   const server = { namespace: 'server', folders: [migrations('server')], schema: 'pulse' }
   await migrate(client, [log, server]).finally(() => client.end())
-  const pool = new pg.Pool({ connectionString: url, max: 4 })
+  const pool = new pg.Pool({ connectionString: url, max: 4, connectionTimeoutMillis: 5_000 })
   // Tests stop the database under the pool; what that does to a request is theirs to see, not the process's.
   pool.on('error', () => {})
   return pool

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Caller } from '../http/access.ts'
 import type { AccountStore, CredentialRows } from './account-store.ts'
 import { parseRate, type Rate } from './rate-limiter.ts'
@@ -42,7 +43,10 @@ export class Directory implements AsyncDisposable {
   #revokedTokens = new Set<string>()
   #revision = ''
   #refreshing: Promise<void> | undefined
-  #refreshedMs = 0
+  #refreshedMs = Number.NEGATIVE_INFINITY
+  #nextLook: Promise<void> | undefined
+  /** Rises whenever something is taken back here. */
+  #takenBack = 0
   #usageWrittenMs = performance.now()
   #cleanedMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
@@ -92,10 +96,12 @@ export class Directory implements AsyncDisposable {
     for (const [digest, { caller }] of this.#keys) if (caller.id === id) this.#keys.delete(digest)
     for (const [digest, { caller }] of this.#sessions) if (caller.id === id) this.#sessions.delete(digest)
     this.#live.delete(id)
+    this.#takenBack += 1
   }
 
   revokeToken(id: string): void {
     this.#revokedTokens.add(id)
+    this.#takenBack += 1
   }
 
   /** Looks at the database now; never rejects. A refresh under way may be older than the caller's change, so it is awaited and repeated. */
@@ -104,17 +110,30 @@ export class Directory implements AsyncDisposable {
     await this.#refreshOnce()
   }
 
-  /** Looks at the database because a credential is not known, but not more often than a flood of wrong ones may cost. */
-  async refreshForMiss(): Promise<void> {
-    if (performance.now() - this.#refreshedMs >= missRefreshMs || this.#refreshing) await this.#refreshOnce()
+  /**
+   * Looks at the database because a credential is not known: another server may have made it a moment ago. All who miss
+   * share one look, at most every 200 ms, so that a flood of wrong credentials costs little; it begins after they asked,
+   * so that it finds what was there when they did. Never rejects.
+   */
+  refreshForMiss(): Promise<void> {
+    this.#nextLook ??= this.#lookSoon()
+    return this.#nextLook
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
     await this.#ticking
+    await this.#nextLook
     await this.#refreshing
     await this.#writeUsage()
+  }
+
+  async #lookSoon(): Promise<void> {
+    await delay(Math.max(0, missRefreshMs - (performance.now() - this.#refreshedMs)))
+    // Whoever misses from here on may ask for what this look no longer sees.
+    this.#nextLook = undefined
+    await this.refresh()
   }
 
   #refreshOnce(): Promise<void> {
@@ -128,10 +147,19 @@ export class Directory implements AsyncDisposable {
   async #read(): Promise<void> {
     const { store, report } = this.#needs
     try {
-      if ((await store.revision()) !== this.#revision) this.#apply(await store.credentials())
+      if ((await store.revision()) !== this.#revision) this.#apply(await this.#readWhole())
       report.refreshed()
     } catch (error) {
       report.refreshFailed(error)
+    }
+  }
+
+  /** Reads again what was read while something was taken back here: it may stand there as live. */
+  async #readWhole(): Promise<CredentialRows> {
+    for (;;) {
+      const takenBack = this.#takenBack
+      const rows = await this.#needs.store.credentials()
+      if (takenBack === this.#takenBack) return rows
     }
   }
 
