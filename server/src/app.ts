@@ -2,7 +2,6 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EventLog } from '@pulse/log'
-import { openKafkaLog } from '@pulse/log/kafka'
 import { type MigrationSet, migrate } from '@pulse/log/migrate'
 import { openOnce } from '@pulse/log/open-once'
 import { openPostgresLog } from '@pulse/log/postgres'
@@ -295,7 +294,7 @@ async function openLog(
   const life = opened.use(
     openOnce(() =>
       config.log.driver === 'kafka'
-        ? openKafkaLog({ brokers: config.log.kafkaBrokers })
+        ? openKafka(config)
         : openPostgresLog({
             connection: database.client('log'),
             durability: database.durability,
@@ -310,6 +309,12 @@ async function openLog(
   const log = await life.open()
   await log.declare(from.schemas.topics)
   return log
+}
+
+/** Loaded only where it is used: its packages take as long to load as all the others together. */
+async function openKafka(config: Config): Promise<EventLog> {
+  const { openKafkaLog } = await import('@pulse/log/kafka')
+  return await openKafkaLog({ brokers: config.log.kafkaBrokers })
 }
 
 async function probe(database: Database, pool: pg.Pool): Promise<void> {

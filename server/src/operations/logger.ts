@@ -1,5 +1,5 @@
-import type { Writable } from 'node:stream'
 import { type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino'
+import type { LineSink } from './held-lines.ts'
 import { cleanFields, cleanLine } from './log-fields.ts'
 import { formatLine } from './log-line.ts'
 
@@ -10,7 +10,7 @@ export type LogLevel = (typeof logLevels)[number]
 interface LoggerNeeds {
   readonly level: LogLevel
   /** Where lines go; one write is one line. */
-  readonly to: Writable & { readonly isTTY?: boolean }
+  readonly to: LineSink
 }
 
 /**

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { databasePidOf } from '@pulse/dev/services/pulse'
+import { eventually } from './started-server.ts'
+
+const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+
+let data: string
+before(async () => {
+  data = await mkdtemp(join(tmpdir(), 'pulse-start-'))
+})
+after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+
+/** The server with both of its streams in one file or pipe, as `npm start 2>&1` and containers have it. */
+function startMerged() {
+  const child = spawn('/bin/sh', ['-c', 'exec "$0" "$1" 2>&1', process.execPath, program], {
+    env: { ...process.env, PORT: '0', HOST: '127.0.0.1', DATA: data, LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: data,
+  })
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const bound = () => eventually('the banner', async () => /Bound to {3}(\S+)/.exec(said)?.[1], 30_000)
+  return { child, bound, said: () => said }
+}
+
+test('the banner stands whole before the first line of the log, also where both go to one place', async () => {
+  const { child, bound, said } = startMerged()
+  const ended = once(child, 'exit')
+  await bound()
+  await eventually('a log line', async () => (said().includes('"database ready"') ? true : undefined), 5_000)
+  child.kill('SIGTERM')
+  await ended
+  const lines = said().trimEnd().split('\n')
+  const banner = lines.slice(0, 7)
+  assert.match(banner[0] ?? '', /^Pulse \d/)
+  assert.match(banner[6] ?? '', /^ {2}Bound to/)
+  for (const line of lines.slice(7)) assert.equal(typeof JSON.parse(line), 'object', line)
+})
+
+test('a closed terminal stops the server in order: SIGHUP, and nobody reads what it says any more', async () => {
+  const { child, bound } = startMerged()
+  const ended = once(child, 'exit')
+  await bound()
+  child.stdout.destroy()
+  child.kill('SIGHUP')
+  assert.deepEqual(await ended, [0, null])
+  assert.equal((await readFile(join(data, 'server.json'), 'utf8')).trim(), '{}')
+  assert.equal(await databasePidOf(data), undefined, 'the database still runs')
+})
