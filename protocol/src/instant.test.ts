@@ -54,3 +54,18 @@ test('for any date and offset the milliseconds are those of Date, and micros go 
     }),
   )
 })
+
+test('the short way for the usual spelling takes and refuses what the long way does', () => {
+  const usual = fc.date({ noInvalidDate: true }).map((date) => date.toISOString())
+  const changed = fc
+    .tuple(usual, fc.nat(23), fc.constantFrom('0', '1', '3', '6', '9', ':', 'x', ' ', '-', '.'))
+    .map(([text, at, char]) => `${text.slice(0, at)}${char}${text.slice(at + 1)}`)
+  fc.assert(
+    fc.property(fc.oneof(usual, changed), (text) => {
+      // A small letter means the same and is known to the long way only.
+      const other = text.slice(0, 10) + text.slice(10).replace('T', 't').replace('Z', 'z')
+      assert.equal(parseInstant(text), parseInstant(other))
+    }),
+    { numRuns: 5_000 },
+  )
+})

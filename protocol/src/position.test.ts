@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatEventPosition, formatPosition, parsePosition } from './position.ts'
+import { createPositionWriter, formatEventPosition, formatPosition, parsePosition } from './position.ts'
 
 const offset = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const anyPosition = fc.record({
@@ -22,6 +22,12 @@ test('any position is read as it was written, and an event’s position is one w
     formatEventPosition(7, 'events', 3, 42),
     formatPosition({ epoch: 7, topic: 'events', offsets: new Map([[3, 42]]) }),
   )
+})
+
+test('the writer for many positions writes what the one for a single position does', () => {
+  const write = createPositionWriter()
+  const place = fc.tuple(fc.constantFrom(1, 2), fc.constantFrom('a', 'b'), fc.nat(3), offset)
+  fc.assert(fc.property(place, (at) => assert.equal(write(...at), formatEventPosition(...at))))
 })
 
 test('a position that was cut or mistyped is none', () => {

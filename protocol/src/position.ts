@@ -12,11 +12,12 @@ export interface Position {
 
 // FNV-1a over the text: catches a cut or mistyped position. It is no signature and needs none (a resume is
 // checked against the credential and the log's range).
-function checksum(text: string): string {
-  let hash = 0x811c9dc5
+function fnv1a(text: string, hash = 0x811c9dc5): number {
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash >>> 0).toString(36)
+  return hash
 }
+
+const checksum = (text: string) => (fnv1a(text) >>> 0).toString(36)
 
 /** Writes a position. Opaque to clients: `topic~epoch~partition.offset,…~checksum`, safe in URLs and headers. */
 export function formatPosition(position: Position): string {
@@ -29,6 +30,29 @@ export function formatPosition(position: Position): string {
 export function formatEventPosition(epoch: number, topic: string, partition: number, offset: number): string {
   const text = `${topic}~${epoch}~${partition}.${offset}`
   return `${text}~${checksum(text)}`
+}
+
+/**
+ * Makes the writer of positions of single events: `formatEventPosition` for many. What the positions of a
+ * partition begin with, and the checksum so far, are worked out once.
+ */
+export function createPositionWriter() {
+  const begun = new Map<string, { epoch: number; text: string; hash: number }[]>()
+  return function write(epoch: number, topic: string, partition: number, offset: number): string {
+    let partitions = begun.get(topic)
+    if (!partitions) {
+      partitions = []
+      begun.set(topic, partitions)
+    }
+    let begin = partitions[partition]
+    if (begin?.epoch !== epoch) {
+      const text = `${topic}~${epoch}~${partition}.`
+      begin = { epoch, text, hash: fnv1a(text) }
+      partitions[partition] = begin
+    }
+    const digits = String(offset)
+    return `${begin.text}${digits}~${(fnv1a(digits, begin.hash) >>> 0).toString(36)}`
+  }
 }
 
 /** Reads a position; undefined if it is damaged or none. */

@@ -75,7 +75,13 @@ export class AppendLane {
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) await this.#append(this.#take())
+    while (this.#queue.length > 0) {
+      const settle = await this.#append(this.#take())
+      // Answering thousands of callers takes longer than sending the next group: so that goes first, and the database
+      // works meanwhile.
+      if (this.#queue.length > 0) setImmediate(settle)
+      else settle()
+    }
     this.#running = undefined
   }
 
@@ -94,7 +100,8 @@ export class AppendLane {
     return this.#queue.splice(0, count)
   }
 
-  async #append(group: Pending[]): Promise<void> {
+  /** Appends a group whatever happens; returns what tells its callers. */
+  async #append(group: Pending[]): Promise<() => void> {
     let left = group
     const deadline = performance.now() + limits.unknownMsMax
     // The append that was sent and not answered; until its fate is known nothing may be sent again.
@@ -109,19 +116,21 @@ export class AppendLane {
         // Named now, so that the append is refused if a rotation comes between this question and it.
         const generation = this.#needs.ids.current
         left = await this.#settleKnown(client, left)
-        if (left.length === 0) return
+        if (left.length === 0) return () => {}
         const appendId = randomUUID()
         const stored = await this.#store(client, left, { appendId, generation }).catch((error: unknown) => {
           if (!hadNoEffect(error)) inDoubt = appendId
           throw error
         })
-        if (stored) return
+        if (stored) return stored
         await this.#needs.ids.load(client) // a rotation was missed, and nothing was stored
       } catch (error) {
         const next = inDoubt ? await this.#afterLoss(deadline) : await this.#afterFailure(error)
         if (next === 'again') continue
-        for (const pending of left) this.#needs.recent.fail(pending, next, asLogError(error))
-        return
+        const failed = left
+        return () => {
+          for (const pending of failed) this.#needs.recent.fail(pending, next, asLogError(error))
+        }
       }
     }
   }
@@ -229,12 +238,12 @@ export class AppendLane {
     })
   }
 
-  /** Sends one group and settles it; false if a rotation of ids was missed and nothing was stored. */
+  /** Sends one group; returns what tells its callers, or undefined if a rotation was missed and nothing was stored. */
   async #store(
     client: pg.Client,
     group: Pending[],
     as: { appendId: string; generation: number },
-  ): Promise<boolean> {
+  ): Promise<(() => void) | undefined> {
     const parts = partsOf(group)
     const started = performance.now()
     const { rows } = await this.#timed(client, {
@@ -242,10 +251,11 @@ export class AppendLane {
       text: appendGroup,
       values: this.#parameters(parts, as),
     })
-    if (rows.length < parts.length) return false
+    if (rows.length < parts.length) return undefined
     this.#needs.committed(group.length, performance.now() - started)
-    for (const row of rows) this.#settlePart(parts[row.nr - 1] ?? [], Number(row.base))
-    return true
+    return () => {
+      for (const row of rows) this.#settlePart(parts[row.nr - 1] ?? [], Number(row.base))
+    }
   }
 
   #parameters(parts: readonly Pending[][], as: { appendId: string; generation: number }): unknown[] {

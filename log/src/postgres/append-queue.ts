@@ -60,15 +60,16 @@ export function outcomeOfRepeat(first: Remembered, fingerprint: string): AppendO
 
 /**
  * Ids on their way and ids appended lately, so that most repeats are answered without asking the database.
- * It keeps the last `keep` to `2 * keep` of them; what it forgets is still in the tables.
+ * It keeps at least the last `keep` that were appended; what it forgets is still in the tables.
  *
  * Two maps take turns instead of one that drops its oldest entry: a Map that loses its first key again and again
- * walks over all the holes it has left there, which took a third of the time of a batch append.
+ * walks over all the holes it has left there, which took a third of the time of a batch append. An id has one entry from
+ * its arrival on, which changes from the record on its way to what is remembered of it.
  */
 export class RecentIds {
-  readonly #inFlight = new Map<string, Pending>()
-  #young = new Map<string, Remembered>()
-  #old = new Map<string, Remembered>()
+  #young = new Map<string, Pending | Remembered>()
+  #old = new Map<string, Pending | Remembered>()
+  #onTheirWay = 0
   readonly #keep: number
   constructor(keep: number) {
     this.#keep = keep
@@ -79,18 +80,16 @@ export class RecentIds {
     const { id, fingerprint } = pending.record
     if (!fingerprint) return false
     const known = this.#young.get(id) ?? this.#old.get(id)
-    if (known) {
-      pending.settle(outcomeOfRepeat(known, fingerprint))
-      return true
+    if (known === undefined) {
+      this.#onTheirWay++
+      this.#young.set(id, pending)
+      return false
     }
-    const leader = this.#inFlight.get(id)
-    if (leader) {
-      leader.followers ??= []
-      leader.followers.push(pending)
-      return true
-    }
-    this.#inFlight.set(id, pending)
-    return false
+    if (known instanceof Pending) {
+      known.followers ??= []
+      known.followers.push(pending)
+    } else pending.settle(outcomeOfRepeat(known, fingerprint))
+    return true
   }
 
   /** The record was appended or found: tells it and those that wait for it, and remembers it. */
@@ -98,8 +97,12 @@ export class RecentIds {
     const { id, fingerprint } = pending.record
     pending.settle(outcome)
     if (!fingerprint) return
-    this.#inFlight.delete(id)
+    this.#onTheirWay--
     if (first) this.#remember(id, first)
+    else {
+      this.#young.delete(id)
+      this.#old.delete(id)
+    }
     if (!pending.followers) return
     for (const follower of pending.followers) {
       if (first && follower.record.fingerprint)
@@ -115,8 +118,12 @@ export class RecentIds {
 
   #remember(id: string, first: Remembered): void {
     this.#young.set(id, first)
-    if (this.#young.size < this.#keep) return
+    // Twice as many as are on their way: then at most one of them is carried over for each that is remembered.
+    if (this.#young.size < this.#keep + 2 * this.#onTheirWay) return
+    const old = this.#old
     this.#old = this.#young
     this.#young = new Map()
+    for (const [oldId, entry] of old)
+      if (entry instanceof Pending && !this.#old.has(oldId)) this.#young.set(oldId, entry)
   }
 }

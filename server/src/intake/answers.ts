@@ -1,6 +1,6 @@
 import type { AppendOutcome, Capabilities } from '@pulse/log'
 import { instantOf } from '@pulse/protocol/instant'
-import { formatEventPosition } from '@pulse/protocol/position'
+import { createPositionWriter } from '@pulse/protocol/position'
 import type { InvalidMember } from '@pulse/protocol/receipt'
 
 /** The verdict on one event, before it is written out. */
@@ -30,11 +30,12 @@ interface Appended {
 export function createAnswers(needs: { durability: Capabilities['durability']; idWindowMs: number }) {
   const received = createInstantCache()
   const until = createInstantCache()
+  const positionOf = createPositionWriter()
   const windowMicros = needs.idWindowMs * 1000
 
   function receiptOf(event: Appended, outcome: Extract<AppendOutcome, { position: unknown }>): string {
     const { epoch, topic, partition, offset } = outcome.position
-    const position = formatEventPosition(epoch, topic, partition, offset)
+    const position = positionOf(epoch, topic, partition, offset)
     const receivedAt = received(outcome.receivedAt)
     // An id that the server made was never seen by a client before its answer: there is nothing to recognise.
     const dedupeUntil = event.remembered ? until(outcome.receivedAt + windowMicros) : receivedAt

@@ -6,11 +6,12 @@ import { type SubmittedEvent, submittedEventSchema } from '@pulse/protocol/event
 import fc from 'fast-check'
 import { createSchemas } from '../schemas/schemas.ts'
 import { canonicalOf, createEventReader, isPlainlyValid } from './event-reader.ts'
+import { readSubmission } from './submission.ts'
 
 const schemas = createSchemas({ eventTypes: {}, topics: {}, handled: [], partitions: 4, strict: false })
 const limits = { eventBytesMax: 65_536, futureSkewSecondsMax: 300 }
 const read = createEventReader({ limits, schemas })
-const now = { receivedAt: Date.parse('2026-11-21T10:00:00Z') * 1000, escapes: true }
+const now = { receivedAt: Date.parse('2026-11-21T10:00:00Z') * 1000, suspect: true }
 
 const orAbsent = <T>(value: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(undefined) }, value)
@@ -131,6 +132,38 @@ test('everything that is wrong is named by JSON Pointer', () => {
     ['/properties'],
   )
   assert.deepEqual(pointersOf({ event_type: 'a', properties: { text: 'é'.repeat(33_000) } }), [''])
+})
+
+test('a number that would change when it is kept is named, a decimal is rounded as everywhere', () => {
+  const pointersIn = (properties: string) => {
+    const { items } = readSubmission(
+      Buffer.from(`{"event_type":"a","properties":${properties}}`),
+      { 'content-type': 'application/json' },
+      5_000,
+    )
+    const item = items[0]
+    assert.ok(item && 'value' in item)
+    const reading = read(item.value, 0, { ...now, suspect: item.suspect })
+    return reading.ok ? [] : reading.errors.map((error) => error.pointer)
+  }
+  for (const number of [
+    '12345678901234567890',
+    '-9007199254740993',
+    '1e400',
+    '-1E400',
+    '1e-400',
+    '0.001e-399',
+  ])
+    assert.deepEqual(pointersIn(`{"list":[1,{"n":${number}}]}`), ['/properties/list/1/n'], number)
+  for (const number of [
+    '9007199254740992',
+    '1e21',
+    '0e999',
+    '0.30000000000000004',
+    '3.14159265358979323846',
+    '-0',
+  ])
+    assert.deepEqual(pointersIn(`{"n":${number},"then":true}`), [], number)
 })
 
 test('EF-48 types that nobody declared are taken, unless the server is strict', () => {

@@ -42,6 +42,13 @@ export interface IntakeAnswer {
   readonly body: string
 }
 
+/** A request as it was let in: its events, and the verdicts on those beyond the budget. */
+interface Taken {
+  readonly batch: boolean
+  readonly readings: readonly Reading[]
+  readonly throttled: readonly Verdict[] | undefined
+}
+
 /** The way in: what it answers is on disk. */
 export interface Intake {
   /** Why nothing is let in at the moment, if so; asked before a body is read. */
@@ -80,26 +87,37 @@ class OpenIntake implements Intake {
 
   async accept(request: IntakeRequest): Promise<IntakeAnswer> {
     const startedMs = performance.now()
-    const receivedAt = nowMicros()
-    const { batch, items } = readSubmission(request.body, request.headers, this.#needs.limits.batchEventsMax)
     const key = parseIdempotencyKey(request.headers['idempotency-key'])
-    const admitted = this.#admission.enter(items.length)
+    const taken = this.#take(request, key)
     try {
-      const owner = key && `${request.callerId}\n${key}`
       const replayed = key ? (await this.#claim(request, key)).replayed : false
-      const idWithout = owner ? (index: number) => uuidV5(uuidNamespaceUrl, `${owner}\n${index}`) : undefined
-      const inside = admitted < items.length ? items.slice(0, admitted) : items
-      const readings = inside.map((item, index) => this.#readItem(item, index, { receivedAt, idWithout }))
-      const verdicts = await this.#settle(readings)
-      for (let i = admitted; i < items.length; i++)
-        verdicts.push(this.#throttled(items[i] as Item, items.length - admitted))
-      this.#needs.report.answered(verdicts, readings, performance.now() - startedMs)
-      return batch
+      const verdicts = await this.#settle(taken.readings)
+      if (taken.throttled) verdicts.push(...taken.throttled)
+      this.#needs.report.answered(verdicts, taken.readings, performance.now() - startedMs)
+      return taken.batch
         ? this.#answerBatch(verdicts, replayed)
         : this.#answerSingle(verdicts[0] as Verdict, replayed)
     } finally {
-      this.#admission.leave(admitted)
+      this.#admission.leave(taken.readings.length)
     }
+  }
+
+  /**
+   * Reads what is let in; the admitted must `leave`. It does not wait for anything, and what it returns holds no parsed
+   * value: thousands of events wait for the disk at a time, and the collector copies whatever lives so long.
+   */
+  #take(request: IntakeRequest, key: string | undefined): Taken {
+    const receivedAt = nowMicros()
+    const { batch, items } = readSubmission(request.body, request.headers, this.#needs.limits.batchEventsMax)
+    const owner = key && `${request.callerId}\n${key}`
+    const idWithout = owner ? (index: number) => uuidV5(uuidNamespaceUrl, `${owner}\n${index}`) : undefined
+    const admitted = this.#admission.enter(items.length)
+    const readings: Reading[] = []
+    for (let index = 0; index < admitted; index++)
+      readings.push(this.#readItem(items[index] as Item, index, { receivedAt, idWithout }))
+    if (admitted === items.length) return { batch, readings, throttled: undefined }
+    const beyond = items.length - admitted
+    return { batch, readings, throttled: items.slice(admitted).map((item) => this.#throttled(item, beyond)) }
   }
 
   async #claim(request: IntakeRequest, key: string): Promise<{ replayed: boolean }> {
@@ -120,7 +138,7 @@ class OpenIntake implements Intake {
     const { receivedAt, idWithout } = from
     return this.#read(item.value, index, {
       receivedAt,
-      escapes: item.escapes,
+      suspect: item.suspect,
       ...(idWithout ? { idWithout } : {}),
     })
   }

@@ -16,21 +16,19 @@ export function createIntakeReport(to: { observations: Observations; log: Logger
   const { observations, log } = to
   return {
     answered(verdicts, readings, ms) {
-      let kept = 0
-      const tally = new Map<string, number>()
+      const tally = new Map<Verdict['status'], Map<string, number>>()
       for (let i = 0; i < verdicts.length; i++) {
-        const { status } = verdicts[i] as Verdict
         const reading = readings[i]
-        if (status === 'accepted' || status === 'duplicate') kept++
-        const name = `${status} ${reading?.ok ? reading.record.type : ''}`
-        tally.set(name, (tally.get(name) ?? 0) + 1)
+        count(tally, (verdicts[i] as Verdict).status, reading?.ok ? reading.record.type : '')
       }
-      for (const [name, count] of tally) {
-        const [status = '', type = ''] = name.split(' ')
-        if (status === 'accepted') observations.received(type, count)
-        else if (status === 'duplicate') observations.duplicate(type, count)
-        else observations.rejected(status, count)
-      }
+      let kept = 0
+      for (const [status, byType] of tally)
+        for (const [type, events] of byType) {
+          if (status === 'accepted') observations.received(type, events)
+          else if (status === 'duplicate') observations.duplicate(type, events)
+          else observations.rejected(status, events)
+          if (status === 'accepted' || status === 'duplicate') kept += events
+        }
       if (kept > 0) observations.acknowledged(ms, kept)
       if (log.isLevelEnabled('debug')) logEach(log, verdicts, readings)
       else if (kept < verdicts.length && log.isLevelEnabled('info')) logRefused(log, verdicts)
@@ -39,6 +37,15 @@ export function createIntakeReport(to: { observations: Observations; log: Logger
       observations.rejected(reason, events)
     },
   }
+}
+
+function count(tally: Map<Verdict['status'], Map<string, number>>, status: Verdict['status'], type: string) {
+  let byType = tally.get(status)
+  if (!byType) {
+    byType = new Map()
+    tally.set(status, byType)
+  }
+  byType.set(type, (byType.get(type) ?? 0) + 1)
 }
 
 function logEach(log: Logger, verdicts: readonly Verdict[], readings: readonly Reading[]): void {

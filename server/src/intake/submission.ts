@@ -6,10 +6,15 @@ import type { InvalidMember } from '@pulse/protocol/receipt'
 import { ProblemError } from '../http/problem-error.ts'
 import { countMembers, scanJson } from './json-scan.ts'
 import { uuidNamespaceUrl, uuidV5 } from './uuid-v5.ts'
+import { parseWithWideNumbers } from './wide-numbers.ts'
 
 /** One event as it came: a parsed value, or what is wrong with it already. */
 export type Item =
-  | { readonly value: unknown; readonly escapes: boolean }
+  | {
+      readonly value: unknown
+      /** Its text has what may be no good (`\u`, `__proto__`, wide numbers): every value has to be looked at. */
+      readonly suspect: boolean
+    }
   | { readonly errors: readonly InvalidMember[] }
 
 /** What a request submits. A single event is answered by itself, a batch by a list. */
@@ -40,10 +45,10 @@ export function readSubmission(
   const cloud = type === 'application/cloudevents+json' || type === 'application/cloudevents-batch+json'
   if (!cloud && type !== 'application/json')
     throw new ProblemError('unsupported_media_type', `Events cannot be read from ${type}.`)
-  const { value, escapes } = parse(bytes)
+  const { value, suspect } = parse(bytes)
   if (type === 'application/cloudevents-batch+json' && !Array.isArray(value))
     throw new ProblemError('invalid_request', 'A batch of CloudEvents is a JSON array.')
-  const itemOf = (each: unknown): Item => (cloud ? mapped(each, escapes) : { value: each, escapes })
+  const itemOf = (each: unknown): Item => (cloud ? mapped(each, suspect) : { value: each, suspect })
   if (Array.isArray(value) && type !== 'application/cloudevents+json')
     return batchOf(value.map(itemOf), batchEventsMax)
   return { batch: false, items: [itemOf(value)] }
@@ -59,7 +64,7 @@ function batchOf(items: readonly Item[], batchEventsMax: number): Submission {
   return { batch: true, items }
 }
 
-function parse(bytes: Buffer): { value: unknown; escapes: boolean } {
+function parse(bytes: Buffer): { value: unknown; suspect: boolean } {
   const scan = scanJson(bytes)
   const text = bytes.toString('utf8')
   const array = /^\s*\[/.test(text.slice(0, 64))
@@ -67,7 +72,7 @@ function parse(bytes: Buffer): { value: unknown; escapes: boolean } {
     throw new ProblemError('invalid_json', `The JSON nests deeper than ${limits.depthMax} levels.`)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = scan.wideNumbers ? parseWithWideNumbers(text) : JSON.parse(text)
   } catch (error) {
     throw new ProblemError(
       'invalid_json',
@@ -76,7 +81,7 @@ function parse(bytes: Buffer): { value: unknown; escapes: boolean } {
   }
   if (countMembers(value) !== scan.members)
     throw new ProblemError('invalid_json', 'An object names the same member twice.')
-  return { value, escapes: scan.escapes }
+  return { value, suspect: scan.escapes || scan.underscores || scan.wideNumbers }
 }
 
 function linesOf(bytes: Buffer): Item[] {
@@ -103,10 +108,10 @@ function isBlank(line: Buffer): boolean {
 
 const uuidOf = (name: string) => uuidV5(uuidNamespaceUrl, name)
 
-function mapped(value: unknown, escapes: boolean): Item {
+function mapped(value: unknown, suspect: boolean): Item {
   const result = fromCloudEvent(value, uuidOf)
   return 'event' in result
-    ? { value: result.event, escapes }
+    ? { value: result.event, suspect }
     : { errors: result.faults satisfies CloudEventFault[] }
 }
 
@@ -115,6 +120,6 @@ function binaryCloudEvent(bytes: Buffer, type: string, headers: IncomingHttpHead
   if (!/[/+]json$/.test(type))
     return mapped(cloudEventOfHeaders(headers, { base64: bytes.toString('base64') }), false)
   if (!isUtf8(bytes)) throw new ProblemError('invalid_encoding', 'The body is not valid UTF-8.')
-  const { value, escapes } = parse(bytes)
-  return mapped(cloudEventOfHeaders(headers, { data: value }), escapes)
+  const { value, suspect } = parse(bytes)
+  return mapped(cloudEventOfHeaders(headers, { data: value }), suspect)
 }
