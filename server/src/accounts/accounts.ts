@@ -5,13 +5,13 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Gatekeeper, Role } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
+import { readOrMakeSecret, replaceSecret } from '../secret-files/secret-files.ts'
 import { accountRoutes, type SignInLink } from './account-routes.ts'
 import { type AccountStore, createAccountStore } from './account-store.ts'
 import { openDirectory } from './directory.ts'
 import { createGate, type GateSettings } from './gate.ts'
 import { keyRoutes } from './key-routes.ts'
 import { type AccountsReport, createAccountsReport } from './report.ts'
-import { readOrMakeSecret, replaceSecret } from './secret-files.ts'
 import { digestOf, isKey, newKey, newSecret } from './secrets.ts'
 import { createTokens } from './tokens.ts'
 
@@ -48,6 +48,8 @@ export interface Accounts extends Gatekeeper, AsyncDisposable {
 /** How long a one-time sign-in link works. */
 export const linkSeconds = 1_800
 const jwtSecretBytesMin = 32
+/** PostgreSQL's code for a row that is there already. */
+const uniqueViolation = '23505'
 
 /**
  * Opens accounts on a migrated database: makes the local admin key at the first start, reads all credentials into
@@ -89,7 +91,7 @@ export async function openAccounts(needs: AccountsNeeds): Promise<Accounts> {
 
 async function signingSecret({ jwtSecret, data }: AccountsSettings): Promise<Uint8Array> {
   const make = () => randomBytes(48).toString('base64url')
-  const text = jwtSecret ?? (await readOrMakeSecret(join(data, 'jwt-secret'), make)).text
+  const text = jwtSecret ?? (await readOrMakeSecret(join(data, 'jwt-secret'), make))
   const secret = new TextEncoder().encode(text)
   if (secret.length < jwtSecretBytesMin)
     throw new Error(`the secret that signs tokens needs at least ${jwtSecretBytesMin} bytes`)
@@ -101,20 +103,18 @@ async function signingSecret({ jwtSecret, data }: AccountsSettings): Promise<Uin
  * was revoked is replaced: revoking it shuts out those who have a copy, not the owner of the machine.
  */
 async function ensureLocalKey(path: string, store: AccountStore, report: AccountsReport): Promise<void> {
-  let { text } = await readOrMakeSecret(path, newKey)
+  let text = await readOrMakeSecret(path, newKey)
   const state = isKey(text) ? await store.stateOfKey(digestOf(text)) : 'revoked'
   if (state === 'live') return
   if (state === 'revoked') {
     text = newKey()
     await replaceSecret(path, text)
   }
-  const digest = digestOf(text)
-  const key = await store.addKey({
-    name: 'local',
-    digest,
-    scopes: ['admin'],
-    rateLimit: null,
-    createdBy: 'server',
+  const scopes = ['admin'] as const
+  const local = { name: 'local', digest: digestOf(text), scopes, rateLimit: null, createdBy: 'server' }
+  const key = await store.addKey(local).catch((error: { code?: string }) => {
+    // Servers of one folder that start together find the same key missing; one of them is first.
+    if (error.code !== uniqueViolation) throw error
   })
-  report.keyCreated('server', { id: key.id, name: key.name, scopes: ['admin'] })
+  if (key) report.keyCreated('server', { id: key.id, name: key.name, scopes })
 }

@@ -1,22 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import {
-  chmod,
-  chown,
-  lchown,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { chmod, chown, mkdir, open, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ConfigError } from '../config/config.ts'
+import { readOrMakeSecret, readSecret } from '../secret-files/secret-files.ts'
 import { codeOf } from './database-error.ts'
 import { canEnter, databaseUser, type OsUser, userOfFiles } from './os-user.ts'
 
@@ -170,37 +158,45 @@ async function makeSocketFolder(home: string, user: OsUser | undefined): Promise
       throw wrong(`the folder ${folder} cannot be made (${codeOf(error)})`, { cause: error })
   })
   // In a folder for everyone, somebody else may have been there first, to listen to the password exchange or with a
-  // link that would make us give away what it points to. What is ours there cannot be replaced by others.
-  const found = await lstat(folder)
-  if (!found.isDirectory() || (found.uid !== process.getuid?.() && found.uid !== user?.uid))
-    throw wrong(
-      `${folder} belongs to somebody else (number ${found.uid}); remove it, or use a shorter path with --data`,
+  // link that would make us give away what it points to. The handle stays with what was looked at, whatever its name
+  // is given to meanwhile.
+  const notOurs = (who: string, options?: ErrorOptions) =>
+    wrong(
+      `${folder} belongs to somebody else (${who}); remove it, or use a shorter path with --data`,
+      options,
     )
-  if (user) await lchown(folder, user.uid, user.gid)
-  await chmod(folder, 0o700)
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants
+  const opened = await open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch((error: unknown) => {
+    throw notOurs(`it is a link or no folder, ${codeOf(error)}`, { cause: error })
+  })
+  try {
+    const { uid } = await opened.stat()
+    if (uid !== process.getuid?.() && uid !== user?.uid) throw notOurs(`number ${uid}`)
+    await opened.chmod(0o700)
+    if (user) await opened.chown(user.uid, user.gid)
+  } finally {
+    await opened.close()
+  }
   return folder
 }
 
 /**
- * The database's password; made at the first start. Two servers that start together agree on one, because only one
- * of them can link its file to the name. Throws ConfigError if there is a database but no password for it.
+ * The database's password; made at the first start. Throws ConfigError if there is a database but no password for it,
+ * or if the file may be somebody else's.
  */
 export async function readPassword(layout: Layout): Promise<string> {
-  const existing = await readFile(layout.passwordFile, 'utf8').catch(() => undefined)
-  if (existing !== undefined) return existing.trim()
+  const existing = await readSecret(layout.passwordFile)
+  if (existing !== undefined) return existing
   if (await holdsDatabase(layout.files))
     throw wrong(
-      `${layout.passwordFile} is missing, and ${layout.files} cannot be opened without it; put it back from a backup of the data folder`,
+      `${layout.passwordFile} is missing or empty, and ${layout.files} cannot be opened without it; put it back from a backup of the data folder`,
     )
-  const half = `${layout.passwordFile}.${process.pid}`
-  await writeFile(half, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
-  await link(half, layout.passwordFile).catch((error: unknown) => {
-    if (codeOf(error) !== 'EEXIST')
+  return await readOrMakeSecret(layout.passwordFile, () => randomBytes(24).toString('base64url')).catch(
+    (error: unknown) => {
+      if (error instanceof ConfigError) throw error
       throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, { cause: error })
-  })
-  await rm(half)
-  await syncFolder(layout.data)
-  return (await readFile(layout.passwordFile, 'utf8')).trim()
+    },
+  )
 }
 
 /** True if the folder holds an initialised database; throws ConfigError if it holds something else. */
@@ -221,14 +217,4 @@ export async function checkVersion(layout: Layout, major: number): Promise<void>
   throw wrong(
     `${layout.files} is a PostgreSQL ${theirs || 'of unknown version'} database, and this Pulse brings PostgreSQL ${major}; start the Pulse that made it, export, and import into a new folder (--data)`,
   )
-}
-
-/** Makes the names in a folder survive a power cut. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

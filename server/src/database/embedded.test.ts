@@ -272,6 +272,28 @@ test('a private folder of root that is empty is opened for the database alone, a
   assert.equal(database.describe().movedFrom, undefined)
 })
 
+test('links in the folder of the database lead the server to no other file', async () => {
+  await using trial = await openTrial()
+  await (await trial.open())[Symbol.asyncDispose]()
+  const victim = join(trial.data, 'victim')
+  await writeFile(victim, 'untouched\n', { mode: 0o600 })
+  const before = await stat(victim)
+  const files = join(trial.data, 'postgres')
+  for (const name of ['pulse.conf', `pulse.conf.${process.pid}`]) {
+    await rm(join(files, name), { force: true })
+    await symlink(victim, join(files, name))
+  }
+  await (await trial.open())[Symbol.asyncDispose]()
+  const after = await stat(victim)
+  assert.equal(await readFile(victim, 'utf8'), 'untouched\n')
+  assert.deepEqual([after.uid, after.gid, after.mode], [before.uid, before.gid, before.mode])
+  const main = join(files, 'postgresql.conf')
+  await rm(main)
+  await symlink(victim, main)
+  await assert.rejects(trial.open({ graceSeconds: 1 }), { code: 'ELOOP' })
+  assert.equal(await readFile(victim, 'utf8'), 'untouched\n')
+})
+
 test('a link that somebody planted where the socket goes is refused, and what it points to is left alone', async () => {
   await using trial = await openTrial()
   await mkdir(trial.data)

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncFolder } from '../secret-files/secret-files.ts'
 import type { Binaries } from './binaries.ts'
-import { holdsDatabase, type Layout, syncFolder } from './data-folder.ts'
+import { holdsDatabase, type Layout } from './data-folder.ts'
 import { codeOf, DatabaseError } from './database-error.ts'
 import { runAs } from './os-user.ts'
 
@@ -19,8 +20,9 @@ export async function initialise(layout: Layout, binaries: Binaries, password: s
     const passwordFile = join(half, 'password')
     await writeFile(passwordFile, password, { mode: 0o600 })
     if (layout.user) {
-      await chown(half, layout.user.uid, layout.user.gid)
+      // The folder last: once it is his, its entries may be links to whatever root can give away.
       await chown(passwordFile, layout.user.uid, layout.user.gid)
+      await chown(half, layout.user.uid, layout.user.gid)
     }
     const files = join(half, 'postgres')
     await runInitdb(layout, binaries, { files, passwordFile })

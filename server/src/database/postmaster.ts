@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { chown, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -87,22 +87,26 @@ export function createPostmaster(needs: PostmasterNeeds): Postmaster {
   return { ensureRunning, address: () => address, stop }
 }
 
-/** What was said in `pulse.conf` holds from the next start; an adopted postmaster goes on as it was. */
+/**
+ * What was said in `pulse.conf` holds from the next start; an adopted postmaster goes on as it was. Under root this
+ * writes into a folder of the database's user, who must not get at more by a link there: the file is made in a folder
+ * of root's and moved, and no link is followed.
+ */
 async function writeSettings(layout: Layout): Promise<void> {
-  const path = join(layout.files, 'pulse.conf')
-  const half = `${path}.${process.pid}`
-  await writeFile(half, settingsText(process.platform), { mode: 0o600 })
+  const half = join(layout.home, `pulse.conf.${process.pid}`)
+  await rm(half, { force: true })
+  await writeFile(half, settingsText(process.platform), { mode: 0o600, flag: 'wx' })
   if (layout.user) await chown(half, layout.user.uid, layout.user.gid)
-  await rename(half, path)
-  const main = join(layout.files, 'postgresql.conf')
-  const line = "include_if_exists = 'pulse.conf'"
-  if ((await readFile(main, 'utf8')).includes(line)) return
-  const handle = await open(main, 'a')
+  await rename(half, join(layout.files, 'pulse.conf'))
+  const { O_RDWR, O_APPEND, O_NOFOLLOW } = constants
+  const main = await open(join(layout.files, 'postgresql.conf'), O_RDWR | O_APPEND | O_NOFOLLOW)
   try {
-    await handle.appendFile(`\n${line}\n`)
-    await handle.sync()
+    const line = "include_if_exists = 'pulse.conf'"
+    if ((await main.readFile('utf8')).includes(line)) return
+    await main.appendFile(`\n${line}\n`)
+    await main.sync()
   } finally {
-    await handle.close()
+    await main.close()
   }
 }
 
