@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { instantOf, microsOf, millisOf, parseInstant } from './instant.ts'
+import { createInstantWriter, instantOf, microsOf, millisOf, parseInstant } from './instant.ts'
 
 test('an instant keeps its place in time whatever its offset, with microseconds', () => {
   assert.equal(parseInstant('2026-11-21T10:00:00+05:30'), '2026-11-21T04:30:00.000000Z')
@@ -51,6 +51,17 @@ test('for any date and offset the milliseconds are those of Date, and micros go 
     fc.property(fc.integer({ min: 0, max: 8_000_000_000_000_000 }), (micros) => {
       assert.equal(microsOf(instantOf(micros)), micros)
       assert.equal(parseInstant(instantOf(micros)), instantOf(micros))
+    }),
+  )
+})
+
+test('the writer for many instants writes what the one for a single instant does', () => {
+  const write = createInstantWriter()
+  const micros = fc.integer({ min: -62_135_596_800_000_000, max: 8_000_000_000_000_000 })
+  const near = fc.tuple(micros, fc.integer({ min: 0, max: 3_000_000 }))
+  fc.assert(
+    fc.property(near, ([first, later]) => {
+      for (const each of [first, first + later, first]) assert.equal(write(each), instantOf(each))
     }),
   )
 })

@@ -71,6 +71,20 @@ export function instantOf(micros: number): Instant {
   return `${new Date(ms).toISOString().slice(0, 23)}${String(rest).padStart(3, '0')}Z`
 }
 
+/** Makes `instantOf` for many instants near each other: formats a second once and only its microseconds each time. */
+export function createInstantWriter(): (micros: number) => Instant {
+  let second = Number.NaN
+  let begin = ''
+  return (micros) => {
+    const seconds = Math.floor(micros / 1_000_000)
+    if (seconds !== second) {
+      second = seconds
+      begin = new Date(seconds * 1000).toISOString().slice(0, 20)
+    }
+    return `${begin}${String(micros - seconds * 1_000_000).padStart(6, '0')}Z`
+  }
+}
+
 /** Milliseconds since 1970 of an instant; the microseconds are cut. */
 export function millisOf(instant: Instant): number {
   return Date.parse(instant)

@@ -1,5 +1,5 @@
 import type { AppendOutcome, Capabilities } from '@pulse/log'
-import { instantOf } from '@pulse/protocol/instant'
+import { createInstantWriter } from '@pulse/protocol/instant'
 import { createPositionWriter } from '@pulse/protocol/position'
 import type { InvalidMember } from '@pulse/protocol/receipt'
 
@@ -28,8 +28,8 @@ interface Appended {
  * ids are UUIDs, positions, hashes and instants are ASCII.
  */
 export function createAnswers(needs: { durability: Capabilities['durability']; idWindowMs: number }) {
-  const received = createInstantCache()
-  const until = createInstantCache()
+  const received = createInstantWriter()
+  const until = createInstantWriter()
   const positionOf = createPositionWriter()
   const windowMicros = needs.idWindowMs * 1000
 
@@ -83,19 +83,6 @@ export function createAnswers(needs: { durability: Capabilities['durability']; i
     results(verdicts: readonly Verdict[]): string {
       return `[${verdicts.map(itemOf).join(',')}]`
     },
-  }
-}
-
-// Events of one request share their instant: it is formatted once, not once per event.
-function createInstantCache(): (micros: number) => string {
-  let lastMicros = -1
-  let lastInstant = ''
-  return (micros) => {
-    if (micros !== lastMicros) {
-      lastInstant = instantOf(micros)
-      lastMicros = micros
-    }
-    return lastInstant
   }
 }
 

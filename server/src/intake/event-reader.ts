@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto'
 import type { NewRecord } from '@pulse/log'
 import { canonicalJson } from '@pulse/protocol/canonical-json'
 import { eventTypePattern, type SubmittedEvent, submittedEventSchema } from '@pulse/protocol/event'
-import { instantOf, millisOf, parseInstant } from '@pulse/protocol/instant'
+import { createInstantWriter, millisOf, parseInstant } from '@pulse/protocol/instant'
 import { limits as wireLimits } from '@pulse/protocol/limits'
 import type { InvalidMember } from '@pulse/protocol/receipt'
 import type { Schemas } from '../schemas/schemas.ts'
@@ -36,17 +36,23 @@ export type Reading =
 export function createEventReader(needs: { limits: ReaderLimits; schemas: Schemas }) {
   const { limits, schemas } = needs
 
-  const clock = createClock(limits.futureSkewSecondsMax)
+  const instant = createInstantWriter()
+  const latest = createInstantWriter()
+  const skewMicros = limits.futureSkewSecondsMax * 1_000_000
 
   return function read(value: unknown, index: number, origin: Origin): Reading {
     const errors = faultsOf(value, origin, schemas)
     if (errors.length > 0) return { ok: false, eventId: idOf(value), errors }
     const event = value as SubmittedEvent
-    clock.set(origin.receivedAt)
-    const timestamp = event.timestamp === undefined ? clock.now : (parseInstant(event.timestamp) ?? '')
+    const timestamp =
+      event.timestamp === undefined ? instant(origin.receivedAt) : (parseInstant(event.timestamp) ?? '')
     const properties = event.properties === undefined ? '{}' : canonicalJson(event.properties)
     const canonical = canonicalOf(event, event.properties === undefined ? undefined : properties)
-    const refused = refusalOf({ timestamp, canonical, latest: clock.latest }, origin, limits)
+    const refused = refusalOf(
+      { timestamp, canonical, latest: latest(origin.receivedAt + skewMicros) },
+      origin,
+      limits,
+    )
     if (refused) return { ok: false, eventId: idOf(value), errors: [refused] }
     const sha256 = hash('sha256', canonical)
     const given = event.event_id?.toLowerCase() ?? origin.idWithout?.(index)
@@ -72,22 +78,6 @@ export function createEventReader(needs: { limits: ReaderLimits; schemas: Schema
       },
     }
   }
-}
-
-/** The instant of the request and the latest one that it may name: formatted once for all its events. */
-function createClock(skewSecondsMax: number) {
-  const clock = {
-    now: '',
-    latest: '',
-    set(micros: number) {
-      if (micros === setTo) return
-      setTo = micros
-      clock.now = instantOf(micros)
-      clock.latest = instantOf(micros + skewSecondsMax * 1_000_000)
-    },
-  }
-  let setTo = -1
-  return clock
 }
 
 /** All that is wrong with a parsed value, beside its size and time. */
