@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -18,12 +19,17 @@ export function isFromOurPage(request: FastifyRequest, publicUrl: string | undef
   return origin === `${request.protocol}://${request.host}`
 }
 
+/** What proxies add. A request with one of them comes from wherever the proxy got it. */
+const forwardingHeaders = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'] as const
+
 /**
  * True if the request was made on this machine to a name of this machine. A page anywhere can point its own name at
- * 127.0.0.1 and then speak to us as its own origin (DNS rebinding), but it cannot change the `Host` that is sent.
+ * 127.0.0.1 and then speak to us as its own origin (DNS rebinding), but it cannot change the `Host` that is sent. A
+ * proxy on this machine may send a `Host` of ours, but it says for whom it asks.
  */
-export function isLocal(request: FastifyRequest): boolean {
-  return isLoopbackAddress(request.socket.remoteAddress ?? '') && isLoopbackHost(request.headers.host ?? '')
+export function isLocal({ socket, headers }: FastifyRequest): boolean {
+  const forwarded = forwardingHeaders.some((name) => headers[name] !== undefined)
+  return !forwarded && isLoopbackAddress(socket.remoteAddress ?? '') && isLoopbackHost(headers.host ?? '')
 }
 
 function isLoopbackHost(host: string): boolean {
@@ -37,9 +43,15 @@ function isLoopbackAddress(address: string): boolean {
   return plain === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain)
 }
 
-/** What stands for an address in limits: an IPv6 network of 64 bits is one household, with as many addresses as it likes. */
-export function addressName(ip: string): string {
-  if (!ip.includes(':')) return ip
+/**
+ * What stands for an address in limits: an IPv6 network of 64 bits is one household, with as many addresses as it likes.
+ * A trusted proxy may have handed on a port with it, or any text that its client made up; all of those are one.
+ */
+export function addressName(given: string): string {
+  const ip = given.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').toLowerCase()
+  const family = isIP(ip)
+  if (family === 0) return 'unknown'
+  if (family === 4) return ip
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
   if (mapped?.[1] !== undefined) return mapped[1]
   const [head = '', tail = ''] = ip.split('::')

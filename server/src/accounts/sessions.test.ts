@@ -206,6 +206,10 @@ test('without credentials (open) everything is allowed from this machine, and no
     403,
   )
   assert.equal(await status('POST', { 'sec-fetch-site': 'cross-site' }), 403)
+  for (const name of ['x-forwarded-for', 'x-real-ip', 'forwarded', 'via']) {
+    const said = `${name}: a proxy on this machine asks for somebody elsewhere`
+    assert.equal(await status('GET', { host: `127.0.0.1:${port}`, [name]: '203.0.113.7' }), 403, said)
+  }
 })
 
 /** Sends headers that `fetch` would not let us set. */
