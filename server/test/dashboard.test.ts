@@ -180,6 +180,25 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
     await page.getByRole('link', { name: 'purchase' }).waitFor()
   })
 
+  test('a search keeps every property of the address, and clearing empties what was only typed', async () => {
+    const { page } = operator
+    await page.goto(
+      `${server.url}/ui/events?event_type=purchase&last=1h&properties.amount=42.5&properties.of=ada`,
+    )
+    await page.getByText('No event matches').waitFor()
+    await page.getByLabel('Is').last().fill('grace')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/properties\.of=grace/)
+    assert.equal(new URL(page.url()).searchParams.get('properties.amount'), '42.5')
+    await page.getByRole('button', { name: 'Clear', exact: true }).click()
+    await page.waitForURL(`${server.url}/ui/events`)
+    await page.getByLabel('User').fill('typed only')
+    await page.getByLabel('Received').selectOption('fixed')
+    await page.getByRole('button', { name: 'Clear', exact: true }).click()
+    await page.getByLabel('From').waitFor({ state: 'detached' })
+    assert.equal(await page.getByLabel('User').inputValue(), '')
+  })
+
   test('a dead letter is counted by its cause, opened beside the list and redriven after a question', async () => {
     const { page } = operator
     await post('/events', { event_type: 'purchase', user_id: 'grace', properties: { amount: -1 } })
@@ -236,14 +255,20 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
   test('a lost connection is told and found again, and an ended session leads to sign-in and back', async () => {
     await using window = await openWindow(browser, { signedInAs: operator.page.context() })
     const { page } = window
-    await page.goto(`${server.url}/ui/dead-letters`)
+    await page.goto(`${server.url}/ui/events`)
     await page.getByText('Live', { exact: true }).first().waitFor()
+    await page.getByRole('link', { name: 'purchase' }).first().waitFor()
     await page.context().setOffline(true)
     await page
       .getByText(/^Reconnecting in \d s/)
       .first()
       .waitFor()
+    await page.getByRole('link', { name: 'purchase' }).first().waitFor()
+    // A page whose script has not come yet.
+    await page.getByRole('link', { name: 'Dead letters' }).first().click()
+    await page.getByText('No answer from the server', { exact: true }).waitFor()
     await page.context().setOffline(false)
+    await heading(page, 'Dead letters').waitFor()
     await page.getByText('Live', { exact: true }).first().waitFor()
     await page.context().clearCookies()
     await heading(page, 'Sign in').waitFor()
@@ -275,6 +300,7 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
       [`events/${randomUUID()}`, 'No such event'],
       ['dead-letters', 'By cause'],
       [`dead-letters?open=${id}`, 'Payload'],
+      ['nowhere', 'There is nothing at this address'],
       ['design', 'Design system'],
     ]
     const looks = [
@@ -292,6 +318,35 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
         await fitsItsWidth(window.page, where)
       }
       assert.deepEqual(window.complaints, [])
+    }
+  })
+
+  test('the script of the overview comes compressed, in at most 150 kB', async () => {
+    await using window = await openWindow(browser, { signedInAs: operator.page.context() })
+    const { page } = window
+    const sizes: Promise<number>[] = []
+    page.on('response', (answer) => {
+      if (!answer.url().endsWith('.js')) return
+      sizes.push(
+        answer
+          .request()
+          .sizes()
+          .then(({ responseBodySize }) => responseBodySize),
+      )
+    })
+    await page.goto(`${server.url}/ui/`)
+    await page.getByRole('img', { name: /^Memory/ }).waitFor()
+    const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+    assert.ok(bytes > 50_000 && bytes <= 150_000, `${bytes} bytes in ${sizes.length} files`)
+    for (const encoding of ['br', 'gzip', 'identity']) {
+      const answer = await fetch(`${server.url}/ui/`)
+      const script = /assets\/index-[\w-]+\.js/.exec(await answer.text())?.[0] ?? ''
+      const { headers } = await fetch(`${server.url}/ui/${script}`, {
+        headers: { 'accept-encoding': encoding },
+      })
+      assert.equal(headers.get('content-encoding') ?? 'identity', encoding)
+      assert.match(headers.get('content-type') ?? '', /javascript/)
+      assert.match(headers.get('vary') ?? '', /accept-encoding/i)
     }
   })
 

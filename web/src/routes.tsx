@@ -8,11 +8,13 @@ import {
   Outlet,
   redirect,
 } from '@tanstack/react-router'
-import { failureFacts, remedyOf, sessionQuery } from './api/api.ts'
+import { useEffect } from 'react'
+import { failureFacts, isPassing, pulse, remedyOf, sessionQuery } from './api/api.ts'
+import { part } from './api/part.ts'
 import type { LetterSearch } from './dead-letters/dead-letters.tsx'
 import { buttonLook, EmptyState, Failure, Loading } from './design/design.ts'
 import { readEventSearch } from './events/event-search.ts'
-import { Shell } from './shell/shell.tsx'
+import { PageTitle, Shell } from './shell/shell.tsx'
 
 interface RouteContext {
   readonly queries: QueryClient
@@ -29,13 +31,19 @@ const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
   validateSearch: (raw: Record<string, unknown>): { next?: string } => text(raw, 'next'),
-  component: lazyRouteComponent(() => import('./sign-in/sign-in.tsx'), 'SignIn'),
+  component: lazyRouteComponent(
+    part(() => import('./sign-in/sign-in.tsx')),
+    'SignIn',
+  ),
 })
 
 const design = createRoute({
   getParentRoute: () => root,
   path: '/design',
-  component: lazyRouteComponent(() => import('./gallery/gallery.tsx'), 'Gallery'),
+  component: lazyRouteComponent(
+    part(() => import('./gallery/gallery.tsx')),
+    'Gallery',
+  ),
 })
 
 // Every page but the two above asks first who is there, so that nobody sees a page full of refusals.
@@ -53,20 +61,29 @@ const signedIn = createRoute({
 const overview = createRoute({
   getParentRoute: () => signedIn,
   path: '/',
-  component: lazyRouteComponent(() => import('./overview/overview.tsx'), 'Overview'),
+  component: lazyRouteComponent(
+    part(() => import('./overview/overview.tsx')),
+    'Overview',
+  ),
 })
 
 const events = createRoute({
   getParentRoute: () => signedIn,
   path: '/events',
   validateSearch: readEventSearch,
-  component: lazyRouteComponent(() => import('./events/events.tsx'), 'Events'),
+  component: lazyRouteComponent(
+    part(() => import('./events/events.tsx')),
+    'Events',
+  ),
 })
 
 const event = createRoute({
   getParentRoute: () => signedIn,
   path: '/events/$eventId',
-  component: lazyRouteComponent(() => import('./event/event.tsx'), 'EventPage'),
+  component: lazyRouteComponent(
+    part(() => import('./event/event.tsx')),
+    'EventPage',
+  ),
 })
 
 const deadLetters = createRoute({
@@ -79,29 +96,49 @@ const deadLetters = createRoute({
     ...text(raw, 'cursor'),
     ...text(raw, 'open'),
   }),
-  component: lazyRouteComponent(() => import('./dead-letters/dead-letters.tsx'), 'DeadLetters'),
+  component: lazyRouteComponent(
+    part(() => import('./dead-letters/dead-letters.tsx')),
+    'DeadLetters',
+  ),
 })
 
 function NotFound() {
   return (
-    <EmptyState
-      icon="search"
-      title="No such page"
-      action={
-        <Link to="/" className={buttonLook('primary')}>
-          Overview
-        </Link>
-      }
-    >
-      The address is mistyped, or the page has gone.
-    </EmptyState>
+    <>
+      <PageTitle name="No such page" />
+      <EmptyState
+        icon="search"
+        title="There is nothing at this address"
+        action={
+          <Link to="/" className={buttonLook('primary')}>
+            Overview
+          </Link>
+        }
+      >
+        It is mistyped, or the page has gone.
+      </EmptyState>
+    </>
   )
 }
 
-function Broken({ error, reset }: { error: unknown; reset: () => void }) {
+// Every other address, so that the way to the pages stands beside it.
+const unknown = createRoute({ getParentRoute: () => signedIn, path: '$', component: NotFound })
+
+const askEveryMs = 3000
+
+// From the beginning: a script that failed to load once is not asked for again by every browser.
+const again = () => window.location.reload()
+
+/** What stands in for a page that could not be shown. It goes on by itself where that can help. */
+function Broken({ error }: { error: unknown }) {
+  useEffect(() => {
+    if (!isPassing(error)) return
+    const timer = setInterval(() => void pulse.health({ retriesMax: 0 }).then(again, () => {}), askEveryMs)
+    return () => clearInterval(timer)
+  }, [error])
   return (
     <div className="mx-auto max-w-2xl py-8">
-      <Failure facts={failureFacts(error)} remedy={remedyOf(error)} onRetry={reset} />
+      <Failure facts={failureFacts(error)} remedy={remedyOf(error)} onRetry={again} />
     </div>
   )
 }
@@ -121,7 +158,7 @@ export function createPages(queries: QueryClient) {
     routeTree: root.addChildren([
       signIn,
       design,
-      signedIn.addChildren([overview, events, event, deadLetters]),
+      signedIn.addChildren([overview, events, event, deadLetters, unknown]),
     ]),
     basepath: '/ui',
     context: { queries },

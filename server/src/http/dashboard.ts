@@ -12,7 +12,8 @@ export async function dashboard(http: Http, folder: string): Promise<void> {
   const page = await readFile(join(folder, 'index.html'), 'utf8').catch(() => notBuilt)
   await http.register(async (scope) => {
     scope.accessDefault = 'public'
-    await scope.register(fastifyStatic, { root: folder, serve: false, index: false })
+    // The build brings every file in Brotli and gzip beside the plain one.
+    await scope.register(fastifyStatic, { root: folder, serve: false, index: false, preCompressed: true })
     scope.get('/ui', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/ui/', 302))
     for (const url of ['/ui/', '/ui/*'])
       scope.get(url, { schema: { hide: true } }, async (request, reply) => {

@@ -30,11 +30,12 @@ export const pulse = createClient({ url: '' })
 // What a page asks for again in a second anyway is not repeated by the client as well.
 const once = (signal: AbortSignal) => ({ signal, retriesMax: 0, timeoutMsMax: 10_000 })
 
-const isUnauthenticated = (error: unknown): boolean =>
+/** True for the failure that only signing in mends. */
+export const isUnauthenticated = (error: unknown): boolean =>
   error instanceof PulseError && error.code === 'unauthenticated'
 
-/** True for the failure that only signing in mends. */
-export { isUnauthenticated }
+/** True for a failure that may be over the next time: a page that shows live data goes on asking. */
+export const isPassing = (error: unknown): boolean => error instanceof PulseError && error.retryable
 
 /** Who is signed in; null if nobody is. */
 export const sessionQuery = queryOptions({

@@ -1,5 +1,5 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
-import { Button, classNames, Panel, Table } from '../design/design.ts'
+import { Button, classNames, formatTimeOfDay, Panel, Table } from '../design/design.ts'
 import { openPlot, type Plot, type Series } from './plot.ts'
 import { describeSeries, sampleRows, toCsv } from './summary.ts'
 
@@ -22,8 +22,7 @@ export interface ChartProps {
   readonly className?: string
 }
 
-const clock = (second: number | undefined) =>
-  second === undefined ? '' : new Date(second * 1000).toLocaleTimeString('en-GB')
+const clock = (second: number | undefined) => (second === undefined ? '' : formatTimeOfDay(second))
 
 const valueAt = (series: Series, index: number, format: ChartProps['format']) => {
   const value = series.values[index]

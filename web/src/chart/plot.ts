@@ -1,4 +1,5 @@
 import uPlot from 'uplot'
+import { formatTimeOfDay } from '../design/design.ts'
 
 /** One line of a chart. `colour` is a series token, `dash` its second encoding. Null where nothing was measured. */
 export interface Series {
@@ -85,11 +86,15 @@ const powersOfTwo = Array.from({ length: 48 }, (_, power) => 2 ** power)
 const labelsPx = (_: uPlot, labels: string[] | null) =>
   Math.max(36, 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)))
 
+// Seconds only where the labels stand closer than a minute.
+const clockLabels: uPlot.Axis.DynamicValues = (_self, splits, _axis, _space, stepSeconds) =>
+  splits.map((second) => formatTimeOfDay(second, stepSeconds % 60 !== 0))
+
 function axes(paint: () => Paint, format: (value: number) => string, binary: boolean): uPlot.Axis[] {
   const font = '12px system-ui, -apple-system, "Segoe UI", Roboto, Inter, sans-serif'
   const shared: uPlot.Axis = { font, stroke: () => paint().axis, ticks: { show: false } }
   return [
-    { ...shared, space: 72, size: 24, gap: 4, grid: { show: false }, values: '{HH}:{mm}:{ss}' },
+    { ...shared, space: 60, size: 26, gap: 6, grid: { show: false }, values: clockLabels },
     {
       ...shared,
       size: labelsPx,

@@ -1,6 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { type DeadLetter, deadLettersQuery, failureFacts, type Page, remedyOf } from '../api/api.ts'
+import {
+  type DeadLetter,
+  deadLettersQuery,
+  failureFacts,
+  isPassing,
+  type Page,
+  remedyOf,
+} from '../api/api.ts'
 import {
   Button,
   buttonLook,
@@ -76,6 +83,7 @@ function Facets({
 const columns = (search: LetterSearch): readonly Column<DeadLetter>[] => [
   {
     name: 'Type',
+    long: true,
     lead: true,
     cell: (letter) => (
       <Link
@@ -179,8 +187,10 @@ export function DeadLetters() {
   const everyMs = useLiveInterval(5000)
   const page = useQuery({
     ...deadLettersQuery({ event_type, cursor, limit: rowsPerPage }),
-    refetchInterval: (query) => (cursor === undefined && query.state.status !== 'error' ? everyMs : false),
+    refetchInterval: ({ state }) =>
+      (state.error === null ? cursor === undefined : isPassing(state.error)) ? everyMs : false,
   })
+  const failed = page.isError && !(page.data && isPassing(page.error))
   const go: Go = (changes) => {
     const next = Object.entries({ ...search, ...changes }).filter(([, value]) => value !== undefined)
     const closes = 'open' in changes && changes.open === undefined
@@ -194,7 +204,7 @@ export function DeadLetters() {
       >
         <PauseButton />
       </PageTitle>
-      {page.isError ? (
+      {failed ? (
         <Failure
           facts={failureFacts(page.error)}
           remedy={remedyOf(page.error)}

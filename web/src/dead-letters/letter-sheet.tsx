@@ -4,10 +4,11 @@ import { type DeadLetter, deadLetterQuery, failureFacts, remedyOf } from '../api
 import {
   Code,
   CopyText,
+  ExactInstant,
   Fact,
   Facts,
   Failure,
-  Instant,
+  formatJson,
   Loading,
   Sheet,
   StateBadge,
@@ -31,10 +32,10 @@ function Letter({ letter }: { letter: DeadLetter }) {
           </Fact>
           <Fact name="Attempts">{letter.attempts}</Fact>
           <Fact name="Failed">
-            <Instant at={letter.failed_at} />
+            <ExactInstant at={letter.failed_at} />
           </Fact>
           <Fact name="Received">
-            <Instant at={letter.received_at} />
+            <ExactInstant at={letter.received_at} />
           </Fact>
           <Fact name="User">{letter.user_id ?? <span className="text-faint">none</span>}</Fact>
           <Fact name="Event">
@@ -55,7 +56,7 @@ function Letter({ letter }: { letter: DeadLetter }) {
         </Facts>
       </div>
       <h3 className="mt-3 mb-2 font-semibold">Payload</h3>
-      <Code tall text={JSON.stringify(letter.event, null, 2)} label="the payload" />
+      <Code tall text={formatJson(letter.event, 2)} label="the payload" />
     </>
   )
 }

@@ -10,13 +10,15 @@ export {
   formatBytes,
   formatCount,
   formatInstant,
+  formatJson,
   formatMs,
   formatRate,
   formatSpan,
+  formatTimeOfDay,
   measureMs,
 } from './format.ts'
 export { Icon, type IconName } from './icon.tsx'
-export { Instant, TimesContext, useNow } from './instant.tsx'
+export { ExactInstant, Instant, TimesContext, useNow } from './instant.tsx'
 export { Menu, type MenuEntry } from './menu.tsx'
 export { Sheet } from './sheet.tsx'
 export { Spark } from './spark.tsx'

@@ -76,7 +76,7 @@ export function formatAge(instant: string, nowMs: number): string {
   if (Number.isNaN(seconds)) return instant
   const size = Math.abs(seconds)
   if (size >= 86_400)
-    return new Date(instant).toLocaleDateString('en', { year: 'numeric', month: 'short', day: 'numeric' })
+    return new Date(instant).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })
   const text = size < 10 ? `${size.toFixed(1)} s` : formatSpan(size).split(' ').slice(0, 2).join(' ')
   return seconds < 0 ? `in ${text}` : `${text} ago`
 }
@@ -95,6 +95,21 @@ export function formatInstant(instant: string): string {
     fractionalSecondDigits: 3,
     timeZoneName: 'short',
   })
+}
+
+// They turn the direction of what follows, so that a value could be shown as another one.
+const directionControls = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+
+/** Writes a value as JSON in which no invisible character steers the text; with `indent`, over several lines. */
+export function formatJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(directionControls, escaped)
+}
+
+/** Writes the time of day of a second since 1970 in the reader's own time zone: `10:42:07`, or `10:42`. */
+export function formatTimeOfDay(second: number, withSeconds = true): string {
+  const text = new Date(second * 1000).toLocaleTimeString('en-GB')
+  return withSeconds ? text : text.slice(0, 5)
 }
 
 /** Writes an instant as briefly as a table column allows: the time, to the second, and the day unless it is today. */

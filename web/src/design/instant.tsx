@@ -18,9 +18,9 @@ export function useNow(everyMs: number): number {
 }
 
 /**
- * An instant as its age, with the exact time shown on hover and on focus.
- * `as` overrules the reader's preference where only one of the two makes sense. In tables (`inRow`) it is no stop for the Tab key, or every row would have several: the preference "clock"
- * and the event's own page give the exact time without a mouse.
+ * An instant as its age, with the exact time shown on hover and on focus. `as` overrules the reader's preference
+ * where only one of the two makes sense. In tables (`inRow`) it is no stop for the Tab key, or every row would have
+ * several: the preference "clock" and the event's own page (`ExactInstant`) give the exact time without a mouse.
  */
 export function Instant({ at, inRow = false, as }: { at: string; inRow?: boolean; as?: 'age' | 'clock' }) {
   const preferred = useContext(TimesContext)
@@ -42,6 +42,19 @@ export function Instant({ at, inRow = false, as }: { at: string; inRow?: boolean
       >
         {exact}
       </span>
+    </time>
+  )
+}
+
+/** An instant to the millisecond, and how long ago that was: for where one thing is read, not many compared. */
+export function ExactInstant({ at }: { at: string }) {
+  const now = useNow(15_000)
+  const age = formatAge(at, now)
+  return (
+    <time dateTime={at}>
+      {formatInstant(at)}
+      {/* Past a day the age is the date, which stands there already. */}
+      {/ago$|^in /.test(age) && <span className="text-muted"> ({age})</span>}
     </time>
   )
 }

@@ -39,7 +39,12 @@ export function Menu({ trigger, groups }: MenuProps) {
     'aria-expanded': false,
     onPointerEnter: () => void load(),
     onFocus: () => void load(),
-    onClick: () => setWanted(true),
+    // Without a server it stays closed: that would be no reason to take the page away.
+    onClick: () =>
+      void load().then(
+        () => setWanted(true),
+        () => {},
+      ),
   })
   if (!wanted) return closed
   return (

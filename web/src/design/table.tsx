@@ -9,6 +9,8 @@ export interface Column<Row> {
   readonly align?: 'right'
   /** Class of the column's cells, for its width. */
   readonly className?: string
+  /** True if a value can be as long as its sender likes: a row cuts it, a card wraps it. */
+  readonly long?: boolean
   /** What a card leads with; every other column follows with its name. */
   readonly lead?: boolean
 }
@@ -22,6 +24,20 @@ export interface TableProps<Row> {
   /** Rows that came while the reader was looking are tinted for a moment. */
   readonly isFresh?: (row: Row) => boolean
   readonly isCurrent?: (row: Row) => boolean
+}
+
+// A focused link inside draws its outline within: the cut would take what stands out.
+function Cut({ lead = false, children }: { lead: boolean | undefined; children: ReactNode }) {
+  return (
+    <span
+      className={classNames(
+        'block truncate [&>a]:-outline-offset-2',
+        lead ? 'max-w-48 lg:max-w-72' : 'max-w-28 lg:max-w-52',
+      )}
+    >
+      {children}
+    </span>
+  )
 }
 
 function Rows<Row>({ label, columns, rows, keyOf, isFresh, isCurrent }: TableProps<Row>) {
@@ -64,7 +80,7 @@ function Rows<Row>({ label, columns, rows, keyOf, isFresh, isCurrent }: TablePro
                     column.className,
                   )}
                 >
-                  {column.cell(row)}
+                  {column.long ? <Cut lead={column.lead}>{column.cell(row)}</Cut> : column.cell(row)}
                 </td>
               ))}
             </tr>

@@ -43,6 +43,8 @@ export interface TileProps {
   readonly value: ReactNode
   readonly unit?: string
   readonly tone?: 'ok' | 'warn' | 'bad'
+  /** Stands at the right of the figure. */
+  readonly aside?: ReactNode
   /** Further figures, smaller, below the one that counts. */
   readonly children?: ReactNode
 }
@@ -50,19 +52,22 @@ export interface TileProps {
 const ink = { ok: 'text-ok', warn: 'text-warn', bad: 'text-bad' } as const
 
 /** One question, one figure that can be read from across the room. */
-export function Tile({ label, value, unit, tone, children }: TileProps) {
+export function Tile({ label, value, unit, tone, aside, children }: TileProps) {
   return (
     <section className="flex min-w-0 flex-col rounded-lg border border-hairline bg-surface px-4 pt-3 pb-3.5 shadow-card">
       <h2 className="text-sm text-muted">{label}</h2>
-      <p
-        className={classNames(
-          'figures mt-1 flex items-baseline gap-1.5 text-figure font-medium tracking-tight',
-          tone && ink[tone],
-        )}
-      >
-        <span>{value}</span>
-        {unit && <span className="text-lg font-normal tracking-normal text-muted">{unit}</span>}
-      </p>
+      <div className="mt-1 flex items-center justify-between gap-3">
+        <p
+          className={classNames(
+            'figures flex items-baseline gap-1.5 text-figure font-medium tracking-tight',
+            tone && ink[tone],
+          )}
+        >
+          <span>{value}</span>
+          {unit && <span className="text-lg font-normal tracking-normal text-muted">{unit}</span>}
+        </p>
+        {aside}
+      </div>
       <div className="figures mt-2 text-sm text-muted">{children}</div>
     </section>
   )

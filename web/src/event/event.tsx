@@ -5,6 +5,7 @@ import {
   type EventLife,
   eventQuery,
   failureFacts,
+  isPassing,
   PulseError,
   remedyOf,
 } from '../api/api.ts'
@@ -13,9 +14,12 @@ import {
   Code,
   CopyText,
   EmptyState,
+  ExactInstant,
   Fact,
   Facts,
   Failure,
+  formatInstant,
+  formatJson,
   formatMs,
   Instant,
   Loading,
@@ -72,17 +76,17 @@ function Particulars({ life }: { life: EventLife }) {
           )}
         </Fact>
         <Fact name="Happened">
-          <Instant at={event.timestamp} />
+          <ExactInstant at={event.timestamp} />
         </Fact>
         <Fact name="Received">
-          <Instant at={life.received_at} />
+          <ExactInstant at={life.received_at} />
         </Fact>
         <Fact name="Processed">
           {life.processed_at === null ? (
             <span className="text-faint">{isMoving(life) ? 'not yet' : 'no'}</span>
           ) : (
             <>
-              <Instant at={life.processed_at} />
+              {formatInstant(life.processed_at)}
               {took !== undefined && <span className="text-muted"> ({formatMs(took)} later)</span>}
             </>
           )}
@@ -97,17 +101,21 @@ function Particulars({ life }: { life: EventLife }) {
   )
 }
 
-const json = (value: unknown) => JSON.stringify(value, null, 2)
-
 function Contents({ life }: { life: EventLife }) {
   const tabs = [
-    { name: 'Properties', content: <Code tall text={json(life.event.properties)} label="the properties" /> },
-    { name: 'Whole event', content: <Code tall text={json(life.event)} label="the event as JSON" /> },
+    {
+      name: 'Properties',
+      content: <Code tall text={formatJson(life.event.properties, 2)} label="the properties" />,
+    },
+    {
+      name: 'Whole event',
+      content: <Code tall text={formatJson(life.event, 2)} label="the event as JSON" />,
+    },
     ...(life.enriched
       ? [
           {
             name: 'Added by its handler',
-            content: <Code tall text={json(life.enriched)} label="what the handler added" />,
+            content: <Code tall text={formatJson(life.enriched, 2)} label="what the handler added" />,
           },
         ]
       : []),
@@ -152,7 +160,7 @@ export function EventPage() {
   const everyMs = useLiveInterval(1000)
   const life = useQuery({
     ...eventQuery(eventId),
-    refetchInterval: (query) => (isMoving(query.state.data) ? everyMs : false),
+    refetchInterval: ({ state }) => (isMoving(state.data) || isPassing(state.error) ? everyMs : false),
   })
   const missing = life.error instanceof PulseError && life.error.code === 'not_found'
   return (

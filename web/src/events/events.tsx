@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { type EventRow, failureFacts, type Page, remedyOf, searchQuery } from '../api/api.ts'
+import { useState } from 'react'
+import { type EventRow, failureFacts, isPassing, type Page, remedyOf, searchQuery } from '../api/api.ts'
 import {
   Button,
   buttonLook,
@@ -8,6 +9,7 @@ import {
   CopyButton,
   EmptyState,
   Failure,
+  formatJson,
   formatMs,
   Icon,
   Instant,
@@ -24,7 +26,7 @@ const rowsPerPage = 50
 const route = getRouteApi('/signed-in/events')
 
 const preview = (row: EventRow) => {
-  const text = JSON.stringify(row.properties)
+  const text = formatJson(row.properties)
   return text === '{}' ? '' : text
 }
 
@@ -34,6 +36,7 @@ const tookMs = (row: EventRow) =>
 const columns: readonly Column<EventRow>[] = [
   {
     name: 'Type',
+    long: true,
     lead: true,
     cell: (row) => (
       <Link
@@ -47,11 +50,12 @@ const columns: readonly Column<EventRow>[] = [
     ),
   },
   { name: 'State', lead: true, cell: (row) => <StateBadge state={row.status} /> },
-  { name: 'User', cell: (row) => row.user_id ?? <span className="text-faint">none</span> },
+  { name: 'User', long: true, cell: (row) => row.user_id ?? <span className="text-faint">none</span> },
   { name: 'Received', cell: (row) => <Instant at={row.received_at} inRow /> },
   {
     name: 'Took',
     align: 'right',
+    className: 'sm:max-lg:hidden',
     cell: (row) => {
       const took = tookMs(row)
       return took === undefined ? (
@@ -131,11 +135,19 @@ export function Events() {
   const everyMs = useLiveInterval(3000)
   const page = useQuery({
     ...searchQuery(search, () => toEventQuery(search, Date.now(), rowsPerPage)),
-    // Older pages do not change by new events; a failed query is not asked again by itself.
-    refetchInterval: (query) =>
-      search.cursor === undefined && query.state.status !== 'error' ? everyMs : false,
+    // Older pages do not change by new events; a query that was refused would be refused again.
+    refetchInterval: ({ state }) =>
+      (state.error === null ? search.cursor === undefined : isPassing(state.error)) ? everyMs : false,
   })
+  // While the server is away, what was found stays in sight; the badge tells of the connection.
+  const failed = page.isError && !(page.data && isPassing(page.error))
   const find = (next: EventSearch) => void navigate({ to: '/events', search: next })
+  // What was typed but not searched is in no address: it goes when the form begins anew.
+  const [clearings, setClearings] = useState(0)
+  const clear = () => {
+    setClearings((before) => before + 1)
+    find({})
+  }
   return (
     <>
       <PageTitle name="Events" lead="Newest first, by when they were received.">
@@ -146,8 +158,13 @@ export function Events() {
         />
         {search.cursor === undefined && <PauseButton />}
       </PageTitle>
-      <Filters key={JSON.stringify({ ...search, cursor: '' })} search={search} onSearch={find} />
-      {page.isError ? (
+      <Filters
+        key={JSON.stringify([clearings, { ...search, cursor: '' }])}
+        search={search}
+        onSearch={find}
+        onClear={clear}
+      />
+      {failed ? (
         <div className="-m-4 mt-0">
           <Failure
             facts={failureFacts(page.error)}
@@ -160,7 +177,7 @@ export function Events() {
           {page.isPending ? (
             <Loading rows={10} label="Loading events" />
           ) : page.data.data.length === 0 ? (
-            <Nothing search={search} onClear={() => find({})} />
+            <Nothing search={search} onClear={clear} />
           ) : (
             <div aria-busy={page.isPlaceholderData} className={page.isPlaceholderData ? 'opacity-60' : ''}>
               <Table label="Events" rows={page.data.data} keyOf={(row) => row.event_id} columns={columns} />
@@ -168,7 +185,7 @@ export function Events() {
           )}
         </Panel>
       )}
-      {page.data && !page.isError && page.data.data.length > 0 && <Paging page={page.data} search={search} />}
+      {page.data && !failed && page.data.data.length > 0 && <Paging page={page.data} search={search} />}
     </>
   )
 }

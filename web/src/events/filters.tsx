@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { type FormEvent, useState } from 'react'
+import { type FormEvent, Fragment, useState } from 'react'
 import { eventTypesQuery } from '../api/api.ts'
 import { Button, SelectField, TextField } from '../design/design.ts'
 import {
@@ -25,7 +25,11 @@ const text = (data: FormData, name: string) => String(data.get(name) ?? '').trim
 function readForm(form: HTMLFormElement): EventSearch {
   const data = new FormData(form)
   const span = text(data, 'span')
-  const property = text(data, 'property')
+  const values = data.getAll('value')
+  const properties = data.getAll('property').flatMap((name, index) => {
+    const property = String(name).trim()
+    return property === '' ? [] : [[`properties.${property}`, String(values[index] ?? '').trim()]]
+  })
   return readEventSearch({
     event_type: text(data, 'event_type'),
     user_id: text(data, 'user_id'),
@@ -33,7 +37,7 @@ function readForm(form: HTMLFormElement): EventSearch {
     ...(span === 'fixed'
       ? { from: fromLocalInput(text(data, 'from')), to: fromLocalInput(text(data, 'to')) }
       : { last: span }),
-    ...(property === '' ? {} : { [`properties.${property}`]: text(data, 'value') }),
+    ...Object.fromEntries(properties),
   })
 }
 
@@ -111,6 +115,17 @@ function SpanFields({ search }: { search: EventSearch }) {
   )
 }
 
+/** One pair of fields; more where the address names more properties. */
+function PropertyFields({ search }: { search: EventSearch }) {
+  const named = Object.entries(propertiesOf(search))
+  return (named.length === 0 ? [['', '']] : named).map(([property, value]) => (
+    <Fragment key={property}>
+      <TextField label="Property" name="property" defaultValue={property} placeholder="Name" />
+      <TextField label="Is" name="value" defaultValue={value} placeholder="Value" />
+    </Fragment>
+  ))
+}
+
 /**
  * The query of the page. What it holds comes from the address (give it a new `key` when that changes) and goes
  * back there when it is sent: Enter in any field, or the button.
@@ -118,11 +133,12 @@ function SpanFields({ search }: { search: EventSearch }) {
 export function Filters({
   search,
   onSearch,
+  onClear,
 }: {
   search: EventSearch
   onSearch: (search: EventSearch) => void
+  onClear: () => void
 }) {
-  const [property = '', value = ''] = Object.entries(propertiesOf(search))[0] ?? []
   const send = (sent: FormEvent<HTMLFormElement>) => {
     sent.preventDefault()
     onSearch(readForm(sent.currentTarget))
@@ -138,13 +154,12 @@ export function Filters({
           <TextField label="User" name="user_id" defaultValue={search.user_id ?? ''} placeholder="Any" />
           <StateField chosen={search.status} />
           <SpanFields search={search} />
-          <TextField label="Property" name="property" defaultValue={property} placeholder="Name" />
-          <TextField label="Is" name="value" defaultValue={value} placeholder="Value" />
+          <PropertyFields search={search} />
           <div className="col-span-2 flex gap-2 xl:col-span-1 xl:col-start-7 xl:row-start-1">
             <Button type="submit" look="primary" icon="search" className="flex-1">
               Search
             </Button>
-            <Button look="plain" onClick={() => onSearch({})}>
+            <Button look="plain" onClick={onClear}>
               Clear
             </Button>
           </div>

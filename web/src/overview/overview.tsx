@@ -1,48 +1,18 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { lazy, Suspense, useRef } from 'react'
 import { eventsQuery, failureFacts, historyQuery, remedyOf } from '../api/api.ts'
-import { Chart } from '../chart/chart.tsx'
+import { part } from '../api/part.ts'
 import { Failure, Loading } from '../design/design.ts'
 import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
-import { panels } from './panels.ts'
 import { FirstReceived, Recent } from './recent.tsx'
 import { Tiles } from './tiles.tsx'
 
+// A third of the page's script draws charts: the figures above them do not wait for it.
+const Charts = lazy(part(async () => ({ default: (await import('./charts.tsx')).Charts })))
 // Only a server without events needs it.
-const FirstEvent = lazy(async () => ({ default: (await import('./first-event.tsx')).FirstEvent }))
+const FirstEvent = lazy(part(async () => ({ default: (await import('./first-event.tsx')).FirstEvent })))
 
 const spanSeconds = 600
-
-function Charts({ history }: { history: ReturnType<typeof useHistory> }) {
-  if (history.isPending) return <Loading rows={8} label="Loading the charts" />
-  if (!history.data)
-    return (
-      <Failure
-        facts={failureFacts(history.error)}
-        remedy={remedyOf(history.error)}
-        onRetry={() => void history.refetch()}
-      />
-    )
-  const { series } = history.data
-  return (
-    <div className="grid gap-3 lg:grid-cols-2">
-      {panels.map((panel) => (
-        <Chart
-          key={panel.title}
-          title={panel.title}
-          unit={panel.unit}
-          at={series.at}
-          series={panel.series(series)}
-          spanSeconds={spanSeconds}
-          format={panel.format}
-          height={panel.wide ? 220 : 160}
-          binary={panel.binary ?? false}
-          {...(panel.wide ? { className: 'lg:col-span-2' } : {})}
-        />
-      ))}
-    </div>
-  )
-}
 
 function useHistory() {
   const client = useQueryClient()
@@ -73,7 +43,11 @@ export function Overview() {
       {first && <FirstReceived event={first} />}
       <div className="flex flex-col gap-3">
         <Tiles history={history.data} />
-        {rows?.length !== 0 && <Charts history={history} />}
+        {rows?.length !== 0 && (
+          <Suspense fallback={<Loading rows={8} label="Loading the charts" />}>
+            <Charts history={history} spanSeconds={spanSeconds} />
+          </Suspense>
+        )}
         {rows && rows.length > 0 && <Recent rows={rows} />}
         {newest.isError && !rows && (
           <Failure

@@ -56,6 +56,7 @@ export function Recent({ rows }: { rows: readonly EventRow[] }) {
         columns={[
           {
             name: 'Type',
+            long: true,
             lead: true,
             cell: (row) => (
               <Link
@@ -69,7 +70,11 @@ export function Recent({ rows }: { rows: readonly EventRow[] }) {
             ),
           },
           { name: 'State', lead: true, cell: (row) => <StateBadge state={row.status} /> },
-          { name: 'User', cell: (row) => row.user_id ?? <span className="text-faint">none</span> },
+          {
+            name: 'User',
+            long: true,
+            cell: (row) => row.user_id ?? <span className="text-faint">none</span>,
+          },
           { name: 'Received', align: 'right', cell: (row) => <Instant at={row.received_at} inRow /> },
         ]}
       />

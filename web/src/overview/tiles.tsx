@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query'
+import { type UseQueryResult, useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import {
   failureFacts,
@@ -30,19 +30,21 @@ const healthLooks = {
   degraded: { word: 'Degraded', tone: 'warn' },
   unhealthy: { word: 'Unhealthy', tone: 'bad' },
 } as const
+const noAnswer = { word: 'No answer', tone: 'bad' } as const
 
-function HealthTile({ health, summary }: { health: Health | undefined; summary: Summary }) {
-  const down = Object.entries(health?.services ?? {}).filter(([, state]) => state !== 'up')
-  const look = health && healthLooks[health.status]
+/** The parts that a healthy server names, or those that are down, in one line. */
+function partsOf(services: Health['services']): string {
+  const down = Object.keys(services).filter((name) => services[name] !== 'up')
+  if (down.length > 0) return `Down: ${down.join(', ')}`
+  return `Up: ${Object.keys(services).join(', ') || 'every part'}`
+}
+
+function HealthTile({ health, summary }: { health: UseQueryResult<Health>; summary: Summary }) {
+  const { data, isError } = health
+  const look = isError ? noAnswer : data && healthLooks[data.status]
   return (
     <Tile label="Is it well?" value={look?.word ?? '…'} {...(look ? { tone: look.tone } : {})}>
-      <p>
-        {down.length > 0
-          ? `Down: ${down.map(([name]) => name).join(', ')}`
-          : health
-            ? `Up: ${Object.keys(health.services).join(', ') || 'every part'}`
-            : 'Asking'}
-      </p>
+      <p>{isError ? 'Figures are the last known.' : data ? partsOf(data.services) : 'Asking'}</p>
       <p>
         Running {formatSpan(summary.uptime_seconds)}, since <Instant at={summary.started_at} as="clock" />
       </p>
@@ -52,15 +54,16 @@ function HealthTile({ health, summary }: { health: Health | undefined; summary: 
 
 function ReceivedTile({ summary, history }: { summary: Summary; history: History | undefined }) {
   return (
-    <Tile label="How much comes in?" value={formatRate(summary.rates.received_per_second)} unit="per second">
-      <div className="flex items-end justify-between gap-3">
-        <p>
-          {formatCount(summary.received)} received,
-          <br />
-          {formatCount(summary.duplicates)} repeated, {formatCount(summary.rejected)} rejected
-        </p>
-        <Spark values={history?.series.received_per_second.slice(-120) ?? []} />
-      </div>
+    <Tile
+      label="How much comes in?"
+      value={formatRate(summary.rates.received_per_second)}
+      unit="per second"
+      aside={<Spark values={history?.series.received_per_second.slice(-120) ?? []} />}
+    >
+      <p>{formatCount(summary.received)} received</p>
+      <p>
+        {formatCount(summary.duplicates)} repeated, {formatCount(summary.rejected)} rejected
+      </p>
     </Tile>
   )
 }
@@ -110,7 +113,7 @@ function BacklogTile({ summary }: { summary: Summary }) {
       {...(seconds !== null && seconds >= 10 ? { tone: 'warn' as const } : {})}
     >
       <p>
-        {knownCount(events)} waiting, {knownCount(summary.pending_messages)} parked for another attempt
+        {knownCount(events)} waiting, {knownCount(summary.pending_messages)} to try again
         {drains === undefined ? '' : `, drains in ${formatSpan(drains)}`}
       </p>
       <p>
@@ -142,7 +145,7 @@ export function Tiles({ history }: { history: History | undefined }) {
     )
   return (
     <div className="grid gap-3 sm:grid-cols-2 xl:grid-cols-4">
-      <HealthTile health={health.data} summary={summary.data} />
+      <HealthTile health={health} summary={summary.data} />
       <ReceivedTile summary={summary.data} history={history} />
       <AcknowledgeTile summary={summary.data} />
       <BacklogTile summary={summary.data} />

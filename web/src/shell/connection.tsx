@@ -55,7 +55,10 @@ export function ConnectionBadge() {
   const { icon, ink } = looks[kind]
   return (
     <span
-      className={classNames('figures inline-flex items-center gap-1.5 text-sm leading-4 font-medium', ink)}
+      className={classNames(
+        'figures inline-flex items-center gap-1.5 text-sm leading-4 font-medium whitespace-nowrap',
+        ink,
+      )}
     >
       <Icon name={icon} size={14} />
       {text}

@@ -1,5 +1,6 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState } from 'react'
+import { part } from '../api/part.ts'
 import { Button, classNames, Icon, TimesContext } from '../design/design.ts'
 import { AccountMenu } from './account-menu.tsx'
 import { ConnectionBadge } from './connection.tsx'
@@ -12,8 +13,8 @@ export { PageTitle } from './page-title.tsx'
 export { PauseButton, PauseProvider, useLiveInterval } from './pause.tsx'
 export { PreferencesProvider, usePreferences } from './preferences.tsx'
 
-const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }))
-const Help = lazy(async () => ({ default: (await import('./help.tsx')).Help }))
+const Palette = lazy(part(async () => ({ default: (await import('./palette.tsx')).Palette })))
+const Help = lazy(part(async () => ({ default: (await import('./help.tsx')).Help })))
 
 /** The name of the product, with its mark. */
 export function Mark() {
@@ -153,7 +154,7 @@ export function Shell() {
               <Mark />
             </Link>
             <Navigation place="side" />
-            <div className="mt-auto flex flex-col items-center justify-between gap-2 lg:flex-row lg:pl-2.5">
+            <div className="mt-auto flex flex-col items-center justify-between gap-2 lg:flex-row lg:flex-wrap lg:pl-2.5">
               <ConnectionBadge />
               {tools}
             </div>
