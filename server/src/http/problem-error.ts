@@ -14,7 +14,12 @@ export class ProblemError extends Error {
   readonly code: ProblemCode
   readonly options: ProblemOptions
   constructor(code: ProblemCode, detail: string, options: ProblemOptions = {}) {
+    // A problem is an answer, and its stack is read by nobody; taking it costs more than anything else of a refusal, and
+    // under overload there are thousands of those a second.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(detail, options)
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
     this.options = options
   }
