@@ -21,7 +21,8 @@ import type { Event } from '@pulse/protocol/event'
  * - `declare` creates topics that are missing; a topic that exists keeps its partition count.
  * - `trim` forgets what lies below the given offsets; a driver may keep more, never less. Returns the new starts.
  *
- * All members but `can` throw LogError `unavailable` while the engine is away; trying again is safe.
+ * While the engine is away, `append` settles records as `failed` or `unknown`, and the other members throw LogError
+ * `unavailable`; trying again is safe.
  */
 export interface EventLog extends AsyncDisposable {
   readonly can: Capabilities
