@@ -60,7 +60,7 @@ function sessionRoutes(http: Http, { store, directory, gate, report, publicUrl }
     schema: { tags, summary: 'Who the credential stands for', response: { 200: callerSchema } },
     handler: async (request, reply) => {
       const { kind, id, name, scopes: held, role } = callerOf(request)
-      return reply.headers(noStore).send({ kind, id, name, scopes: [...held], role: role ?? null })
+      return reply.send({ kind, id, name, scopes: [...held], role: role ?? null })
     },
   })
   http.post('/auth/sign-in', {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { problemSchema } from '@pulse/protocol/problem'
+import { dashboard } from './dashboard.ts'
 import { asJson, asWriter, openHttpWorld } from './http-world.ts'
 import { ProblemError } from './problem-error.ts'
 import { publicRoutes } from './public-routes.ts'
@@ -136,6 +140,32 @@ test('every answer has its own request id and the security headers; HSTS only wh
   }
   assert.equal(ids.size, 5)
   assert.ok(!ids.has(null))
+})
+
+test('a path that leaves the folder of the dashboard finds nothing, however it is written', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pulse-ui-'))
+  try {
+    await mkdir(join(folder, 'dist', 'assets'), { recursive: true })
+    await writeFile(join(folder, 'dist', 'assets', 'app.js'), '1')
+    await writeFile(join(folder, 'secret'), 'outside')
+    await using world = await openHttpWorld({ routes: (http) => dashboard(http, join(folder, 'dist')) })
+    const get = (path: string) => world.raw(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)
+    assert.match(await get('/ui/assets/app.js'), /^HTTP\/1\.1 200 /)
+    for (const up of ['../../secret', '%2e%2e/%2e%2e/secret', '..%2f..%2fsecret', '..%5c..%5csecret', ''])
+      assert.match(await get(`/ui/assets/${up}`), /^HTTP\/1\.1 404 .*"code":"not_found"/s, up)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('what needs a credential is kept by no cache, whatever the answer', async () => {
+  await using world = await openHttpWorld()
+  const kept = async (path: string, headers: Record<string, string> = {}) =>
+    (await world.fetch(path, { headers })).headers.get('cache-control')
+  assert.equal(await kept('/address', asWriter), 'no-store')
+  assert.equal(await kept('/address'), 'no-store', '401')
+  assert.equal(await kept('/broken', asWriter), 'no-store', '500')
+  assert.equal(await kept('/docs/problems'), null, 'public')
 })
 
 test('only listed origins may read answers from another page', async () => {

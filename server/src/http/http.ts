@@ -154,10 +154,14 @@ function guardRoute(
   const limited = access !== 'public' || methods.some((method) => isLimited(method, route.url))
   const guard = createGuard({ access, limited, gatekeeper })
   const answered = report.route(methods.join(','), route.url)
+  // What only some may read is kept by nobody on the way, nor by a browser after the sign-out. Other methods are not
+  // kept anyway.
+  const isPrivate = access !== 'public' && methods.some((method) => method === 'GET' || method === 'HEAD')
+  const fixed = isPrivate ? { ...headers, 'cache-control': 'no-store' } : headers
   for (const method of methods) routes.add({ method, url: route.url, access })
   route.onRequest = [
     (request, reply, done) => {
-      reply.headers(headers).header('x-request-id', request.id)
+      reply.headers(fixed).header('x-request-id', request.id)
       done()
     },
     guard,

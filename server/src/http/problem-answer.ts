@@ -67,8 +67,9 @@ const codesOfFramework: Readonly<Record<string, ProblemCode>> = {
 }
 
 const codesOfStatus: Readonly<Record<number, ProblemCode>> = {
-  401: 'unauthenticated',
-  403: 'forbidden',
+  // Who may is decided by problems of our own. What else says 403 is the plugin that serves files, of a path that
+  // leaves its folder: nothing is there, and no credential would change that.
+  403: 'not_found',
   404: 'not_found',
   405: 'method_not_allowed',
   406: 'not_acceptable',
