@@ -6,6 +6,7 @@ import {
   httpLimits,
   inFlightEventsMax,
   linkSeconds,
+  logDiskRatioMax,
   namesMax,
   queryMsMax,
   type SettingKey,
@@ -205,10 +206,11 @@ function readingRows(): readonly Row[] {
 
 function httpRows(): readonly Row[] {
   return [
+    { what: 'an address', most: bytes(httpLimits.urlBytesMax), beyond: 'uri_too_long' },
     {
       what: 'request line and headers together',
       most: bytes(httpLimits.headerBytesMax),
-      beyond: `${answerOf('too_many_headers')}; ${answerOf('uri_too_long')} if it is the address`,
+      beyond: 'too_many_headers',
     },
     { what: 'time for the headers', most: span(httpLimits.headersMsMax), beyond: 'request_timeout' },
     { what: 'time for the whole request', most: span(httpLimits.requestMsMax), beyond: 'request_timeout' },
@@ -298,6 +300,11 @@ function retentionRows(): readonly Row[] {
       what: 'an event in the log',
       ...ofSetting('logRetentionHours', hours),
       beyond: 'forgotten, unless a group has not read it yet',
+    },
+    {
+      what: 'the log of an embedded database, as part of its disk',
+      most: `${number(logDiskRatioMax * 100)} %`,
+      beyond: 'its oldest days go early, unless a group has not read them yet',
     },
     {
       what: 'the row of an event',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Instant, parseInstant } from './instant.ts'
 import { limits } from './limits.ts'
+import { wording } from './wording.ts'
 
 /** What an event type may be called: words joined by dots, so that `order.*` can name a family. */
 export const eventTypePattern = /^[A-Za-z0-9][A-Za-z0-9_.:-]*$/
@@ -10,27 +11,29 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
+const told = { error: wording }
+
 /** An event as a client submits it. Depth, size and count are checked beside it: see `limits`. */
 export const submittedEventSchema = z
   .strictObject({
     event_id: z
-      .string()
+      .string(told)
       .regex(uuid, 'must be a UUID')
       .optional()
       .describe('UUID. Made by the server when absent; sending one makes the request safe to repeat.'),
     event_type: z
-      .string()
-      .min(1)
-      .max(limits.eventTypeCharsMax)
+      .string(told)
+      .min(1, told)
+      .max(limits.eventTypeCharsMax, told)
       .regex(eventTypePattern, 'must be letters, digits and . _ : -')
       .describe('What happened, for example `purchase` or `order.created`.'),
     user_id: z
-      .string()
-      .max(limits.userIdCharsMax)
+      .string(told)
+      .max(limits.userIdCharsMax, told)
       .nullish()
       .describe('Who it is about. Order is kept per user by default.'),
     timestamp: z
-      .string()
+      .string(told)
       .refine((text) => parseInstant(text) !== undefined, 'must be an RFC 3339 date-time with an offset')
       .optional()
       .describe(
@@ -40,8 +43,18 @@ export const submittedEventSchema = z
       .custom<Record<string, unknown>>(isObject, 'must be an object')
       .optional()
       .describe('Anything else, as a JSON object.'),
-    source: z.string().min(1).max(limits.sourceCharsMax).nullish().describe('Which system sent it.'),
-    schema_version: z.int().min(1).max(2_147_483_647).optional().describe('Version of the type, default 1.'),
+    source: z
+      .string(told)
+      .min(1, told)
+      .max(limits.sourceCharsMax, told)
+      .nullish()
+      .describe('Which system sent it.'),
+    schema_version: z
+      .int(told)
+      .min(1, told)
+      .max(2_147_483_647, told)
+      .optional()
+      .describe('Version of the type, default 1.'),
   })
   .meta({ id: 'SubmittedEvent' })
 

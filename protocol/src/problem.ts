@@ -70,8 +70,16 @@ export const problems = {
     'Wait for its answer, or send this again in a moment.',
     true,
   ),
-  payload_too_large: kind(413, 'Body too large', 'The limit is in the detail; send smaller batches.'),
-  uri_too_long: kind(414, 'Address too long', 'Shorten the query.'),
+  payload_too_large: kind(
+    413,
+    'Body too large',
+    'The body, unpacked, or the number of events in it is above the limit of this server (`BODY_BYTES_MAX`, `BATCH_EVENTS_MAX`). Send smaller batches.',
+  ),
+  uri_too_long: kind(
+    414,
+    'Address too long',
+    'An address has at most 8 KiB, and a parameter in its path at most 512 characters. Shorten the query.',
+  ),
   unsupported_media_type: kind(
     415,
     'Content type not supported',

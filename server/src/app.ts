@@ -23,7 +23,7 @@ import { createObservations } from './operations/observations.ts'
 import { type Operations, openOperations } from './operations/operations.ts'
 import { operationsRoutes } from './operations/operations-routes.ts'
 import { measureDisk } from './operations/resources.ts'
-import { openRetention } from './operations/retention.ts'
+import { logDiskRatioMax, openRetention } from './operations/retention.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
 import { checkProcessing, openProcessing, readBacklog } from './processing/processing.ts'
 import { createProcessingReport } from './processing/report.ts'
@@ -49,8 +49,6 @@ export interface AppNeeds {
 }
 
 const hourMs = 3_600_000
-/** Part of the disk that the log may take before its oldest days go early. */
-const logDiskRatioMax = 0.5
 const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2 } as const
 const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 

@@ -30,7 +30,7 @@ export function start(cli: Cli): Command {
     .option('--config <file>', 'configuration with handlers (CONFIG, ./pulse.config.ts if there)')
     .option('--roles <list>', 'what this process does (ROLES, all)')
     .option('--open', 'allow everything to everyone; on loopback only')
-    .option('--demo', 'sample people and live sample data; on loopback only')
+    .option('--demo', 'send sample events, and fail some of them; on loopback only')
     .option('--insecure-http', 'listen beyond this machine without TLS')
     .addHelpText('before', examples)
     .action((_options: unknown, command: Command) =>

@@ -25,7 +25,7 @@ function wrongAccess(values: SettingValues): ConfigProblem[] {
   if (values.demo && !loopback)
     problems.push({
       setting: 'DEMO',
-      message: `sample people can sign in with it, so it works on a loopback HOST only, not on ${values.host}; leave it out, or use HOST 127.0.0.1`,
+      message: `it mixes sample events with real ones, so it works on a loopback HOST only, not on ${values.host}; leave it out, or use HOST 127.0.0.1`,
     })
   const tls = values.tlsCertFile !== undefined && values.tlsKeyFile !== undefined
   const behindProxy = values.publicUrl?.startsWith('https:') === true && values.trustedProxies.length > 0

@@ -377,7 +377,7 @@ const retention = {
     kind: count(87_600, 1),
     default: 168,
     unit: 'hours',
-    help: 'How long the log keeps events for replay. What a group has not read yet is kept in any case.',
+    help: 'How long the log keeps events for replay, and less once it takes half of the disk of an embedded database. What a group has not read yet is kept in any case.',
   }),
   rowRetentionDays: setting({
     name: 'ROW_RETENTION_DAYS',

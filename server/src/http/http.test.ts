@@ -66,12 +66,42 @@ test('validation errors are problems with a JSON Pointer for each wrong member',
     problem.errors?.map(({ pointer }) => pointer),
     ['/name', '/deep/1/count', '/odd~1~0member'],
   )
+  assert.deepEqual(
+    problem.errors?.map(({ detail }) => detail),
+    ['must be text', 'must be a number', 'is not known here'],
+  )
+  assert.equal(problem.detail, 'The body is not valid: /name must be text (and 2 more in errors).')
   const query = await world.fetch('/json/1?limit=11', {
     method: 'POST',
     headers: asJson,
     body: '{"name":"a"}',
   })
-  assert.deepEqual((await problemOf(query)).errors?.[0]?.pointer, '/limit')
+  const { detail, errors } = await problemOf(query)
+  assert.equal(detail, 'The query is not valid: /limit must be at most 10.')
+  assert.deepEqual(errors, [{ pointer: '/limit', detail: 'must be at most 10' }])
+})
+
+test('an address above its limit is 414 everywhere, one at its limit is not', async () => {
+  await using world = await openHttpWorld()
+  const at = (path: string, length: number) => `${path}?q=${'x'.repeat(length - path.length - 3)}`
+  for (const path of ['/address', '/nothing', '/livez']) {
+    const answer = await world.fetch(at(path, 8_193), { headers: asWriter })
+    assert.match(answer.headers.get('x-request-id') ?? '', /./)
+    assert.equal(answer.headers.get('x-content-type-options'), 'nosniff')
+    const problem = await problemOf(answer)
+    assert.deepEqual([answer.status, problem.code], [414, 'uri_too_long'])
+    assert.equal(problem.detail, 'The address has 8193 bytes; 8,192 are allowed.')
+  }
+  assert.equal((await world.fetch(at('/address', 8_192), { headers: asWriter })).status, 200)
+})
+
+test('a body above its limit is 413, and the detail says the limit', async () => {
+  await using world = await openHttpWorld()
+  const body = JSON.stringify({ name: 'n'.repeat(100_000) })
+  const answer = await world.fetch('/json/1', { method: 'POST', headers: asJson, body })
+  const problem = await problemOf(answer)
+  assert.deepEqual([answer.status, problem.code], [413, 'payload_too_large'])
+  assert.equal(problem.detail, 'The body is longer than 100,000 bytes, unpacked.')
 })
 
 test('an unknown address is 404 and a known one with another method is 405 with Allow', async () => {

@@ -9,7 +9,7 @@ import fastify, {
   type FastifyRequest,
   type RouteOptions,
 } from 'fastify'
-import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Access, createGuard, type Gatekeeper, settle } from './access.ts'
@@ -29,6 +29,7 @@ import { publicRoutes } from './public-routes.ts'
 import { createHttpReport, type HttpReport } from './report.ts'
 import { type RouteEntry, RouteTable } from './route-table.ts'
 import { securityHeaders } from './security-headers.ts'
+import { compileValidator } from './validation.ts'
 
 /** The HTTP server of Pulse; routes are registered on it before `listen`. Closing finishes what was begun. */
 export type Http = FastifyInstance<
@@ -106,7 +107,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   }).withTypeProvider<ZodTypeProvider>()
-  http.setValidatorCompiler(validatorCompiler)
+  http.setValidatorCompiler(compileValidator)
   http.setSerializerCompiler(serializerCompiler)
   http.decorate('routeEntries', () => routes.entries)
   http.decorate('accessDefault', undefined)
@@ -123,7 +124,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   http.addHook('preParsing', createDecompression(settings.bodyBytesMax))
   acceptJson(http as unknown as FastifyInstance)
   http.setErrorHandler((error, request, reply) => answerError(error, request, reply, report))
-  answerNotFound(http, { headers, routes, gatekeeper: needs.gatekeeper })
+  answerNowhere(http, { headers, routes, gatekeeper: needs.gatekeeper, urlBytesMax: limits.urlBytesMax })
   closeGently(http, servers, needs.drainMsMax ?? 10_000)
   await allowOrigins(http, settings.corsOrigins)
   await documentApi(http, needs.version)
@@ -183,13 +184,15 @@ function isLimited(method: string, url: string): boolean {
   return listed.limited
 }
 
-interface NotFoundNeeds {
+interface NowhereNeeds {
   readonly headers: Readonly<Record<string, string>>
   readonly routes: RouteTable
   readonly gatekeeper: Gatekeeper
+  readonly urlBytesMax: number
 }
 
-function answerNotFound(http: Http, { headers, routes, gatekeeper }: NotFoundNeeds): void {
+/** Answers requests that lead nowhere: to an address that is too long, or that there is not. */
+function answerNowhere(http: Http, { headers, routes, gatekeeper, urlBytesMax }: NowhereNeeds): void {
   const problem = (request: FastifyRequest, reply: FastifyReply): ProblemError => {
     reply.headers(headers).header('x-request-id', request.id)
     // A scanner walks through thousands of addresses; it is a stranger until a route has asked who it is.
@@ -202,9 +205,20 @@ function answerNotFound(http: Http, { headers, routes, gatekeeper }: NotFoundNee
     const allow = methods.join(', ')
     return new ProblemError('method_not_allowed', `Use ${allow}.`, { headers: { allow } })
   }
+  const tooLong = (request: FastifyRequest, reply: FastifyReply): ProblemError => {
+    reply.headers(headers).header('x-request-id', request.id)
+    gatekeeper.limit(request, reply, undefined)
+    const most = urlBytesMax.toLocaleString('en-US')
+    return new ProblemError(
+      'uri_too_long',
+      `The address has ${request.url.length} bytes; ${most} are allowed.`,
+    )
+  }
   // Before the body is read: a stranger could otherwise have megabytes parsed at any address that does not exist.
   http.addHook('onRequest', (request, reply, done) => {
-    if (request.is404) settle(done, () => fail(problem(request, reply)))
+    // Node counts the address among the headers, which may be longer; it takes only ASCII, so characters are bytes.
+    if (request.url.length > urlBytesMax) settle(done, () => fail(tooLong(request, reply)))
+    else if (request.is404) settle(done, () => fail(problem(request, reply)))
     else done()
   })
   // A plugin gives up on an address of its own this way, for example on a file that is not there.

@@ -1,7 +1,6 @@
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import type { InvalidMember } from '@pulse/protocol/receipt'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ProblemError } from './problem-error.ts'
 import type { HttpReport } from './report.ts'
 
@@ -38,7 +37,7 @@ export function answerError(
   reply: FastifyReply,
   report: HttpReport,
 ): void {
-  const problem = toProblem(error)
+  const problem = toProblem(error, request)
   if (problem.code === 'internal') report.internalError(request.id, error)
   const { code, message, options } = problem
   if (code === 'payload_too_large' || code === 'unauthenticated') {
@@ -80,9 +79,8 @@ const codesOfStatus: Readonly<Record<number, ProblemCode>> = {
   431: 'too_many_headers',
 }
 
-function toProblem(error: unknown): ProblemError {
+function toProblem(error: unknown, request: FastifyRequest): ProblemError {
   if (error instanceof ProblemError) return error
-  if (hasZodFastifySchemaValidationErrors(error)) return toValidationProblem(error)
   if (!(error instanceof Error)) return internal(error)
   const { code = '', statusCode = 500 } = error as Error & { code?: string; statusCode?: number }
   // A damaged gzip, deflate or brotli stream.
@@ -92,6 +90,11 @@ function toProblem(error: unknown): ProblemError {
     })
   }
   const known = codesOfFramework[code]
+  if (known === 'payload_too_large') {
+    // The request of an error before routing has no route, and no body that could be too large either.
+    const most = request.routeOptions.bodyLimit.toLocaleString('en-US')
+    return new ProblemError(known, `The body is longer than ${most} bytes, unpacked.`, { cause: error })
+  }
   if (known !== undefined) return new ProblemError(known, detailOf(known, error), { cause: error })
   if (statusCode < 400 || statusCode > 499) return internal(error)
   // JSON that is refused by the parser of ordinary routes, a prototype member among it.
@@ -112,39 +115,4 @@ function detailOf(code: ProblemCode, error: Error): string {
   // The framework's own sentences are about the request; those of unknown plugins might be about our insides.
   const { code: from = '' } = error as Error & { code?: string }
   return from.startsWith('FST_ERR_') ? error.message : problems[code].help
-}
-
-interface ValidationError {
-  readonly validation: readonly { instancePath: string; message?: string; params: unknown }[]
-  readonly validationContext?: string
-}
-
-const places: Readonly<Record<string, string>> = {
-  body: 'The body',
-  querystring: 'The query',
-  params: 'The path',
-  headers: 'A header',
-}
-
-function toValidationProblem(error: unknown): ProblemError {
-  const { validation, validationContext = 'body' } = error as ValidationError
-  const errors = validation.flatMap(({ instancePath, message = 'is not valid', params }) => {
-    const base = instancePath === '/' ? '' : instancePath
-    // A member that nobody expects is named itself: its parent alone would leave the reader searching.
-    const keys = (params as { keys?: unknown }).keys
-    if (!Array.isArray(keys)) return [{ pointer: base, detail: message }]
-    return keys.map((key) => ({
-      pointer: `${base}/${escapePointer(String(key))}`,
-      detail: 'is not known here',
-    }))
-  })
-  const place = places[validationContext] ?? 'The request'
-  return new ProblemError('invalid_request', `${place} is not valid: see errors.`, {
-    errors: errors.slice(0, 100),
-  })
-}
-
-/** One step of a JSON Pointer (RFC 6901). */
-function escapePointer(step: string): string {
-  return step.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -6,6 +6,9 @@ import type { Logger } from 'pino'
 const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 
+/** Part of its disk that the log of our own database may take before its oldest days go early. */
+export const logDiskRatioMax = 0.5
+
 export interface RetentionNeeds {
   readonly pool: pg.Pool
   readonly log: EventLog

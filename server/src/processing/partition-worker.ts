@@ -39,7 +39,7 @@ export interface WorkerNeeds {
 
 /**
  * Works on one partition until it is given up. Every offset that it passes gets exactly one verdict, in the
- * transaction that moves the offset (rules 10 and 11 of the house):
+ * transaction that moves the offset:
  *
  * - normal: rounds of what is there, handlers side by side, order per key kept.
  * - careful: after an owner that ended without letting go, the first events are run one by one, each behind a
