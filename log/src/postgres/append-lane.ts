@@ -205,8 +205,7 @@ export class AppendLane {
     const asked: string[] = []
     for (const { record } of group) {
       if (!record.fingerprint) continue
-      if (askAll) generations.push(ids.current)
-      ids.maybes(record.id, generations)
+      ids.maybes(record.id, generations, askAll)
       while (asked.length < generations.length) asked.push(record.id)
     }
     if (asked.length === 0) return group
@@ -328,6 +327,7 @@ export class AppendLane {
       }
       const { receivedAt, fingerprint } = pending.record
       const memory = fingerprint ? { fingerprint, position, receivedAt } : undefined
+      if (memory) this.#needs.ids.appended(pending.record.id)
       this.#needs.recent.resolve(pending, { kind: 'appended', position, receivedAt }, memory)
     })
   }

@@ -30,6 +30,7 @@ const limits = {
    * at once; 30,000 lived long enough to be copied by every collection of garbage, which cost a tenth of intake.
    */
   recentIds: 2_000,
+  idsPerGeneration: 2_000_000,
   readBatchesMax: 200,
   readBytesMax: 2 * 1024 * 1024,
   /** Slack for a database clock that steps back between two appends. */
@@ -86,7 +87,7 @@ class PostgresLog implements EventLog {
   readonly #options: PostgresLogOptions
   readonly #lanes: readonly AppendLane[]
   readonly #recent = new RecentIds(limits.recentIds)
-  readonly #ids = new RememberedIds()
+  readonly #ids: RememberedIds
   readonly #tail: Tail
   readonly #topics = new Map<string, Topic>()
   readonly #topicsById = new Map<number, Topic>()
@@ -98,6 +99,7 @@ class PostgresLog implements EventLog {
 
   constructor(options: PostgresLogOptions) {
     this.#options = options
+    this.#ids = new RememberedIds(options.idsPerGeneration ?? limits.idsPerGeneration)
     this.can = { driver: 'postgres', dedupe: true, trim: true, durability: options.durability }
     this.#tail = new Tail(() => connect(options.connection, 'pulse log tail'))
     this.#lanes = Array.from({ length: options.lanes ?? 1 }, (_, n) => this.#createLane(n))
@@ -336,7 +338,7 @@ class PostgresLog implements EventLog {
       this.#daysEnsuredAt = Date.now()
     }
     await maintainGenerations(client, {
-      idsPerGeneration: this.#options.idsPerGeneration ?? 2_000_000,
+      idsPerGeneration: this.#options.idsPerGeneration ?? limits.idsPerGeneration,
       idWindowMs: this.#options.idWindowMs ?? 7 * 86_400_000,
     })
     await this.#ids.load(client)

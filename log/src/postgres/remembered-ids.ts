@@ -13,24 +13,45 @@ import { dropPartition } from './day-partitions.ts'
  * A generation is: absent -> current -> sealed without filter (every id must be asked) -> sealed with filter
  * -> dropped. Heads carry the current number, so an append that has missed a rotation is refused by its
  * own statement (see `appendGroup`) and never overlooks the generation that was just sealed.
+ *
+ * Of the current generation a process knows what it has appended itself; ids of other servers, and of its own life
+ * before, show as a unique violation, after which every id is asked for a while (see `AppendLane`).
  */
 export class RememberedIds {
   #current = 0
+  /** Ids of the current generation that this process has appended. */
+  #appended: BloomFilter
+  readonly #idsPerGeneration: number
   #sealed: { readonly generation: number; readonly filter: BloomFilter | undefined }[] = []
   readonly #hash = new Uint32Array(4)
   readonly #bytes = new Uint8Array(16)
+
+  constructor(idsPerGeneration: number) {
+    this.#idsPerGeneration = idsPerGeneration
+    this.#appended = BloomFilter.forKeys(idsPerGeneration)
+  }
 
   get current(): number {
     return this.#current
   }
 
-  /** Adds to `found` the sealed generations that may hold the id. */
-  maybes(id: string, found: number[]): void {
-    if (this.#sealed.length === 0) return
-    writeUuid(this.#bytes, 0, id)
-    hash128(this.#bytes, 0, 16, this.#hash)
+  /** The id was appended: from now on `maybes` names the current generation for it. */
+  appended(id: string): void {
+    this.#take(id)
+    this.#appended.add(this.#hash)
+  }
+
+  /** Adds to `found` the generations that may hold the id; the current one anyway, if it is to be asked. */
+  maybes(id: string, found: number[], askCurrent: boolean): void {
+    this.#take(id)
+    if (askCurrent || this.#appended.has(this.#hash)) found.push(this.#current)
     for (const { generation, filter } of this.#sealed)
       if (!filter || filter.has(this.#hash)) found.push(generation)
+  }
+
+  #take(id: string): void {
+    writeUuid(this.#bytes, 0, id)
+    hash128(this.#bytes, 0, 16, this.#hash)
   }
 
   /** Reads which generations there are, and the filters that are new. Throws what the query throws. */
@@ -49,7 +70,10 @@ export class RememberedIds {
     }
     // Assigned together and only here: an append between two awaits sees the old state, which its statement checks.
     this.#sealed = sealed
-    this.#current = rows.find((row) => !row.sealed)?.generation ?? 0
+    const current = rows.find((row) => !row.sealed)?.generation ?? 0
+    if (current === this.#current) return
+    this.#current = current
+    this.#appended = BloomFilter.forKeys(this.#idsPerGeneration)
   }
 }
 
