@@ -21,6 +21,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
  */
 export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/config/define-config.ts',
+  'server/src/database/ask.ts',
   'server/src/http/access.ts',
   'server/src/http/bodies.ts',
   'server/src/http/openapi.ts',

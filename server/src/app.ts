@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { type Accounts, openAccounts } from './accounts/accounts.ts'
 import type { Config } from './config/config.ts'
+import { ask } from './database/ask.ts'
 import { type Database, type DatabaseDescription, openDatabase } from './database/database.ts'
 import { demoHandlers, startDemo } from './demo/demo.ts'
 import { dashboard } from './http/dashboard.ts'
@@ -24,8 +25,9 @@ import { type Operations, openOperations } from './operations/operations.ts'
 import { operationsRoutes } from './operations/operations-routes.ts'
 import { measureDisk } from './operations/resources.ts'
 import { logDiskRatioMax, openRetention } from './operations/retention.ts'
+import { readBacklog } from './processing/backlog.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
-import { checkProcessing, openProcessing, readBacklog } from './processing/processing.ts'
+import { checkProcessing, openProcessing } from './processing/processing.ts'
 import { createProcessingReport } from './processing/report.ts'
 import { openQuery } from './query/query.ts'
 import { queryRoutes } from './query/query-routes.ts'
@@ -165,7 +167,7 @@ async function openWatch(app: Foundation, opened: AsyncDisposableStack): Promise
       log: () => log.bounds(anyTopic).then(() => {}),
       processing: () => checkProcessing(app.pool),
     },
-    backlog: () => readBacklog(app.pool),
+    backlog: () => readBacklog({ pool: app.pool, log, topics: schemas.topics.map(({ name }) => name) }),
     isReady: () => (app.state === 'running' ? [] : [app.state]),
     observed: app.observations,
     dataDir: app.config.data,
@@ -186,6 +188,7 @@ async function openWorkers(app: Foundation, opened: AsyncDisposableStack): Promi
     schemas,
     handlers: handlersOf(config),
     settings: config.processing,
+    idWindowMs: config.retention.idWindowHours * hourMs,
     report: createProcessingReport({ observations, log: app.module('processing') }),
   })
   opened.use(processing)
@@ -319,7 +322,7 @@ async function probe(database: Database, pool: pg.Pool): Promise<void> {
   const status = database.status()
   if (status.kind === 'down') throw new Error(status.reason)
   // One that hangs is noticed here long before the keeper gives it up.
-  await pool.query('select 1')
+  await ask(pool, 'select 1')
 }
 
 /** Tells programs beside this one, such as the CLI, where the server is. */

@@ -1,5 +1,7 @@
+import { LogError } from '@pulse/log'
 import { ensureDay } from '@pulse/log/postgres/day-partitions'
 import type pg from 'pg'
+import { inTime, inTransaction } from '../database/ask.ts'
 import type { Outcome } from './outcome.ts'
 
 /** PostgreSQL refused what an event brought or its handler made of it; `cause` says why. */
@@ -13,7 +15,8 @@ export class RefusedRows extends Error {
 /**
  * Runs `write` in one transaction. Makes the day partitions of rows that are missing (after a long sleep of the
  * machine, or for events older than the database) and then tries again. Rejects with RefusedRows if the data is at
- * fault, which deferred constraints tell only at the commit; else with what was thrown.
+ * fault, which deferred constraints tell only at the commit; with LogError `unavailable` if an answer does not come in
+ * time; else with what was thrown.
  */
 export async function commitRows(
   pool: pg.Pool,
@@ -21,38 +24,25 @@ export async function commitRows(
   write: (tx: pg.PoolClient) => Promise<void>,
 ): Promise<void> {
   try {
-    await inTransaction(pool, write)
+    await inTransaction(pool, write, refuseIf(isDataAtFault))
   } catch (error) {
     if (!isMissingDay(error)) throw error
     await makeDays(pool, outcomes)
-    await inTransaction(pool, write)
-  }
-}
-
-async function inTransaction(pool: pg.Pool, write: (tx: pg.PoolClient) => Promise<void>): Promise<void> {
-  const client = await pool.connect()
-  let broken: Error | undefined
-  try {
-    await client.query('begin')
-    await write(client)
-    await client.query('commit').catch(refuseIf(isDataAtFault))
-  } catch (error) {
-    await client.query('rollback').catch((failed: Error) => {
-      broken = failed
-    })
-    throw error
-  } finally {
-    client.release(broken)
+    await inTransaction(pool, write, refuseIf(isDataAtFault))
   }
 }
 
 async function makeDays(pool: pg.Pool, outcomes: readonly Outcome[]): Promise<void> {
   const days = new Set(outcomes.map(({ work }) => Math.floor(work.record.receivedAt / 86_400_000_000)))
   const client = await pool.connect()
+  let broken: Error | undefined
   try {
-    for (const day of days) await ensureDay(client, 'events', day * 86_400_000)
+    for (const day of days) await inTime(ensureDay(client, 'events', day * 86_400_000))
+  } catch (error) {
+    if (error instanceof LogError) broken = error
+    throw error
   } finally {
-    client.release()
+    client.release(broken)
   }
 }
 
@@ -77,6 +67,9 @@ export const isDataAtFault = (error: unknown): boolean =>
 
 // The class of what passes: lost connections, conflicts with others, want of means, and errors of the server itself.
 const passing = /^(08|25|40|53|57|58|XX)...$|^55P03$/
+
+/** True if the database gave a statement up because it took too long: half of it may not. */
+export const isTooSlow = (error: unknown): boolean => stateOf(error) === '57014'
 
 /** Rows for a team's own tables are refused by all that does not pass by itself, a missing table included. */
 export const isRowAtFault = (error: unknown): boolean =>

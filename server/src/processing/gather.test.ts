@@ -4,7 +4,11 @@ import type { LogBatch } from '@pulse/log'
 import { gather } from './gather.ts'
 
 const batch = (nr: number, records = 10) =>
-  ({ nextOffset: nr, records: Array.from({ length: records }) }) as unknown as LogBatch
+  ({
+    nextOffset: nr,
+    records: Array.from({ length: records }, () => ({ value: '12345' })),
+  }) as unknown as LogBatch
+const upTo = (records: number, chars = 1_000_000) => ({ records, chars })
 
 async function* some(
   count: number,
@@ -24,8 +28,12 @@ const numbers = async (rounds: AsyncIterable<readonly LogBatch[]>) => {
 }
 
 test('batches that are there go together, up to the size of a round, in order', async () => {
-  assert.deepEqual(await numbers(gather(some(5), 1_000)), [[1, 2, 3, 4, 5]])
-  assert.deepEqual(await numbers(gather(some(5), 20)), [[1, 2], [3, 4], [5]])
+  assert.deepEqual(await numbers(gather(some(5), upTo(1_000))), [[1, 2, 3, 4, 5]])
+  assert.deepEqual(await numbers(gather(some(5), upTo(20))), [[1, 2], [3, 4], [5]])
+  assert.deepEqual(await numbers(gather(some(5), upTo(1_000, 101))), [
+    [1, 2, 3],
+    [4, 5],
+  ])
 })
 
 test('a round does not wait for what has not come', async () => {
@@ -35,7 +43,7 @@ test('a round does not wait for what has not come', async () => {
   })
   const rounds = gather(
     some(3, (nr) => (nr === 3 ? gate : undefined)),
-    1_000,
+    upTo(1_000),
   )
   assert.deepEqual((await rounds.next()).value?.length, 2)
   release()
@@ -45,7 +53,7 @@ test('a round does not wait for what has not come', async () => {
 
 test('what was read before a failure is handed on first, then the failure is thrown', async () => {
   const failing = some(3, (nr) => (nr === 3 ? Promise.reject(new Error('gone')) : undefined))
-  const rounds = gather(failing, 10)
+  const rounds = gather(failing, upTo(10))
   assert.equal((await rounds.next()).value?.[0]?.nextOffset, 1)
   assert.equal((await rounds.next()).value?.[0]?.nextOffset, 2)
   await assert.rejects(rounds.next(), /gone/)
@@ -60,6 +68,6 @@ test('leaving early ends the reading', async () => {
       ended = true
     }
   }
-  for await (const _ of gather(endless(), 10)) break
+  for await (const _ of gather(endless(), upTo(10))) break
   assert.equal(ended, true)
 })

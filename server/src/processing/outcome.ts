@@ -27,6 +27,8 @@ export type Outcome =
       readonly rows: UserRows
     }
   | { readonly kind: 'dropped'; readonly work: Work; readonly reason: string }
+  /** The same event came before: it has had its effect or will have it. */
+  | { readonly kind: 'repeated'; readonly work: Work }
   | {
       readonly kind: 'parked'
       readonly work: Work

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { LogBatch, LogRecord } from '@pulse/log'
 import type { HeldPartition, Verdicts } from '@pulse/log/groups'
 import { OneAtATime } from '@pulse/log/one-at-a-time'
 import type pg from 'pg'
-import { commitRows, RefusedRows } from './commit.ts'
+import { inTime } from '../database/ask.ts'
+import { commitRows, isTooSlow, RefusedRows } from './commit.ts'
 import { gather } from './gather.ts'
 import type { HandlerRunner, Place } from './handler-runner.ts'
 import { runMarked } from './marked-run.ts'
@@ -16,15 +16,13 @@ import {
   type RetryPolicy,
   type Work,
 } from './outcome.ts'
+import type { Repeat } from './repeats.ts'
 import type { ProcessingReport } from './report.ts'
 import { Retries } from './retries.ts'
-import { storeOutcomes } from './store.ts'
+import { EventIdConflict, storeOutcomes } from './store.ts'
 
-const limits = {
-  /** A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. */
-  roundRecordsMax: 2_000,
-  retryPollMs: 200,
-} as const
+/** A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. */
+const roundMax = { records: 2_000, chars: 8 * 1024 * 1024 } as const
 
 export interface WorkerNeeds {
   readonly pool: pg.Pool
@@ -35,6 +33,8 @@ export interface WorkerNeeds {
   /** Events of one round that may be begun and not ended. */
   readonly concurrencyMax: number
   readonly report: ProcessingReport
+  /** Which of these, by offset, came before; undefined if the log lets no event in twice. */
+  readonly repeatsIn: ((records: readonly LogRecord[]) => Promise<ReadonlyMap<number, Repeat>>) | undefined
 }
 
 /**
@@ -46,7 +46,7 @@ export interface WorkerNeeds {
  *   committed mark, so that one that kills the process is found and its neighbours are not blamed.
  * - isolating: a round whose transaction fails on its data is halved until the guilty event stands alone.
  *
- * Retries of the partition are run by the same owner between rounds: so a key's later events cannot overtake.
+ * Retries of the partition are run by the same owner beside its rounds: so a key's later events cannot overtake.
  */
 export class PartitionWorker {
   readonly #needs: WorkerNeeds
@@ -55,12 +55,14 @@ export class PartitionWorker {
   /** Rounds and retries take turns: both decide by which keys are parked. */
   readonly #turns = new OneAtATime()
   #carefulBelow: number
+  /** What came before, of the round in hand. */
+  #repeats: ReadonlyMap<number, Repeat> = new Map()
 
   constructor(needs: WorkerNeeds, held: HeldPartition) {
     this.#needs = needs
     this.#held = held
     this.#retries = new Retries(needs, held, (work) => this.#turns.run(work))
-    this.#carefulBelow = held.clean ? 0 : held.nextOffset + limits.roundRecordsMax
+    this.#carefulBelow = held.clean ? 0 : held.nextOffset + roundMax.records
   }
 
   /** Runs until the partition is lost or given up, or something fails that is not an event's fault. */
@@ -70,13 +72,13 @@ export class PartitionWorker {
     const end = () => ended.abort()
     const signal = AbortSignal.any([this.#held.signal, ended.signal])
     // Neither may outlive the other: whoever works on the partition next would meet it there.
-    const parts = [this.#runRounds(signal, end).finally(end), this.#runRetries(signal).finally(end)]
+    const parts = [this.#runRounds(signal, end).finally(end), this.#retries.run(signal).finally(end)]
     await Promise.allSettled(parts)
     await Promise.all(parts)
   }
 
   async #runRounds(signal: AbortSignal, end: () => void): Promise<void> {
-    for await (const round of gather(this.#held.batches(signal), limits.roundRecordsMax)) {
+    for await (const round of gather(this.#held.batches(signal), roundMax)) {
       try {
         await this.#turns.run(() => this.#round(round))
       } catch (error) {
@@ -87,14 +89,6 @@ export class PartitionWorker {
     }
   }
 
-  async #runRetries(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const tried = await this.#retries.runDue(signal)
-      // What waited behind those is due at once.
-      if (tried === 0) await delay(limits.retryPollMs, undefined, { signal }).catch(() => {})
-    }
-  }
-
   async #round(batches: readonly LogBatch[]): Promise<void> {
     const place: Place = {
       epoch: batches[0]?.epoch ?? 0,
@@ -102,6 +96,7 @@ export class PartitionWorker {
       partition: this.#held.partition,
     }
     const records = batches.flatMap((batch) => batch.records)
+    this.#repeats = (await this.#needs.repeatsIn?.(records)) ?? new Map()
     if (this.#held.nextOffset < this.#carefulBelow) await this.#runMarked(records, place)
     else await this.#settle(place, finishedOf(await this.#runTogether(records, place)))
   }
@@ -156,6 +151,11 @@ export class PartitionWorker {
 
   #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Attempt | Promise<Attempt> {
     if (this.#held.signal.aborted) return { kind: 'left', work }
+    const repeat = this.#repeats.get(work.record.offset)
+    if (repeat === 'repeat') return { kind: 'repeated', work }
+    // It was acknowledged as an event of its own, so it must not vanish.
+    if (repeat === 'conflict')
+      return { kind: 'dead', work, failure: failureOf(new EventIdConflict(), 'none') }
     if (this.#needs.orderPerKey && (parked.has(work.key) || this.#retries.hasKey(work.key)))
       return { kind: 'parked', work, failure: undefined, delayMs: 0 }
     return this.#needs.runner.run(work, place, this.#held.signal)
@@ -209,8 +209,10 @@ export class PartitionWorker {
       return first && (await this.#settle(place, this.#parkBehind(outcomes.slice(middle))))
     }
     const only = outcomes[0] as Outcome
-    if (only.kind === 'dead' || only.kind === 'parked') throw error // what we write ourselves must not fail
+    if (only.kind === 'dead') throw error // what we write ourselves must not fail
     if (this.#held.signal.aborted) return false
+    if (only.kind === 'parked')
+      return this.#settle(place, [{ ...only, kind: 'dead', failure: failureOf(error.cause, 'none') }])
     return this.#settle(place, [afterFailure(only.work, failureOf(error.cause, 'rows'), this.#needs.policy)])
   }
 
@@ -218,31 +220,31 @@ export class PartitionWorker {
   #parkBehind(outcomes: readonly Outcome[]): readonly Outcome[] {
     if (!this.#needs.orderPerKey) return outcomes
     return outcomes.map((outcome) =>
-      outcome.kind !== 'dead' && this.#retries.hasKey(outcome.work.key)
+      outcome.kind !== 'dead' && outcome.kind !== 'repeated' && this.#retries.hasKey(outcome.work.key)
         ? { kind: 'parked', work: outcome.work, failure: undefined, delayMs: 0 }
         : outcome,
     )
   }
 
-  /** Resolves with the refusal if the data is at fault; rejects if anything else is. */
-  async #tryCommit(place: Place, outcomes: readonly Outcome[]): Promise<RefusedRows | undefined> {
+  /** Resolves with the refusal if the data is at fault, or its amount; rejects if anything else is. */
+  async #tryCommit(place: Place, outcomes: readonly Outcome[]): Promise<Error | undefined> {
     const next = (outcomes.at(-1)?.work.record.offset ?? 0) + 1
     try {
       await commitRows(this.#needs.pool, outcomes, async (tx) => {
         await storeOutcomes(tx, place, outcomes)
-        await this.#held.commit(tx, next, verdictsOf(outcomes))
+        await inTime(this.#held.commit(tx, next, verdictsOf(outcomes)))
       })
       this.#held.committed(next)
       return undefined
     } catch (error) {
-      if (error instanceof RefusedRows) return error
+      if (error instanceof RefusedRows || (outcomes.length > 1 && isTooSlow(error))) return error as Error
       throw error
     }
   }
 }
 
 function verdictsOf(outcomes: readonly Outcome[]): Verdicts {
-  const verdicts = { processed: 0, dropped: 0, parked: 0, dead: 0 }
+  const verdicts = { processed: 0, repeated: 0, dropped: 0, parked: 0, dead: 0 }
   for (const { kind } of outcomes) verdicts[kind]++
   return verdicts
 }

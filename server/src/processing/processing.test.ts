@@ -1,133 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'
-import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { openServices } from '@pulse/dev/services'
-import { freshDatabase } from '@pulse/dev/services/postgres'
-import type { EventLog, NewRecord } from '@pulse/log'
-import { migrate } from '@pulse/log/migrate'
-import { openPostgresLog } from '@pulse/log/postgres'
-import { ensureDays } from '@pulse/log/postgres/day-partitions'
 import { holdsFor } from '@pulse/log/suite-records'
-import { instantOf } from '@pulse/protocol/instant'
-import pg from 'pg'
-import { pino } from 'pino'
-import type { EventTypeConfig, Handler } from '../config/define-config.ts'
-import { createObservations } from '../operations/observations.ts'
-import { createSchemas } from '../schemas/schemas.ts'
-import { openProcessing, type Processing, type ProcessingNeeds } from './processing.ts'
-import { createProcessingReport } from './report.ts'
+import type { Handler } from '../config/define-config.ts'
+import { readBacklog } from './backlog.ts'
+import { aRecord, World } from './processing-world.ts'
 
 const services = await openServices(['postgres'])
 after(() => services[Symbol.asyncDispose]())
-const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-
-/** A log, its tables and running handlers on a database of its own. */
-class World implements AsyncDisposable {
-  readonly #opened = new AsyncDisposableStack()
-  readonly connection: pg.ClientConfig
-  readonly pool: pg.Pool
-  #log: EventLog | undefined
-  private constructor(connection: pg.ClientConfig) {
-    this.connection = connection
-    this.pool = new pg.Pool({ ...connection, max: 8 })
-    this.pool.on('error', () => {})
-  }
-
-  static async open(): Promise<World> {
-    const database = await freshDatabase(services.address('postgres'))
-    const world = new World({
-      connectionString: database.url,
-      options: '-c search_path=pulse,public -c timezone=UTC',
-    })
-    world.#opened.use(database)
-    world.#opened.defer(() => world.pool.end())
-    const client = await world.pool.connect()
-    await migrate(client as unknown as pg.Client, [
-      { namespace: 'log', folders: [folder('../../../log/migrations')], schema: 'pulse' },
-      { namespace: 'server', folders: [folder('../../migrations')], schema: 'pulse' },
-    ])
-    await ensureDays(client, 'events')
-    client.release()
-    world.#log = world.#opened.use(
-      await openPostgresLog({ connection: world.connection, durability: 'disk' }),
-    )
-    await world.log.declare([{ name: 'events', partitions: 1 }])
-    return world
-  }
-
-  get log(): EventLog {
-    return this.#log ?? assert.fail('not open')
-  }
-
-  async process(
-    handlers: Record<string, Handler>,
-    settings: Partial<ProcessingNeeds['settings']> = {},
-    eventTypes: Record<string, EventTypeConfig> = {},
-  ): Promise<Processing> {
-    const logger = pino({ level: 'silent' })
-    return this.#opened.use(
-      await openProcessing({
-        log: this.log,
-        connection: this.connection,
-        pool: this.pool,
-        schemas: createSchemas({ eventTypes, topics: {}, handled: [], partitions: 1, strict: false }),
-        handlers,
-        settings: {
-          retryAttempts: 3,
-          retryBaseMs: 1,
-          retryMaxMs: 1,
-          handlerTimeoutMs: 5_000,
-          handlerConcurrency: 100,
-          orderPerKey: true,
-          ...settings,
-        },
-        report: createProcessingReport({ observations: createObservations(), log: logger }),
-      }),
-    )
-  }
-
-  /** Appends one event; returns its id. */
-  async send(type: string, user: string | null = null, properties: object = {}): Promise<string> {
-    const record = aRecord(type, user, properties)
-    const [outcome] = await this.log.append([record])
-    assert.equal(outcome?.kind, 'appended')
-    return record.id
-  }
-
-  async rows(text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-    return (await this.pool.query(text, values)).rows
-  }
-
-  /** Waits until the event has a row; fails after ten seconds. */
-  async untilProcessed(id: string): Promise<void> {
-    await this.until('processed', 'select 1 from events where event_id = $1', [id])
-  }
-
-  async until(what: string, text: string, values: unknown[] = []): Promise<Record<string, unknown>> {
-    const deadline = performance.now() + 10_000
-    for (;;) {
-      const row = (await this.rows(text, values))[0]
-      if (row) return row
-      if (performance.now() > deadline) assert.fail(`not within 10 s: ${what}`)
-      await pause(20)
-    }
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#opened.disposeAsync()
-  }
-}
-
-function aRecord(type: string, user: string | null, properties: object): NewRecord {
-  const id = randomUUID()
-  const receivedAt = Date.now() * 1000
-  const timestamp = instantOf(receivedAt)
-  const event = { event_id: id, event_type: type, user_id: user, timestamp, properties, source: null }
-  const value = JSON.stringify({ ...event, schema_version: 1 })
-  return { topic: 'events', key: user ?? id, type, value, receivedAt, id }
-}
 
 /** A trigger on a table of the team that fails the first time with this SQLSTATE; its sequence is not rolled back. */
 const failingOnce = (state: string) => `
@@ -139,16 +20,35 @@ const failingOnce = (state: string) => `
   end $$;
   create trigger fail_once before insert on public.ledger for each row execute function public.fail_once()`
 
+const failsFirst: Handler = (_event, ctx) => {
+  if (ctx.attempt === 1) throw new Error('later')
+}
+
+/** Stops the database's side of connections, as a cut cable would for this side; disposing lets them go on. */
+async function stopBackends(world: World, application: string): Promise<AsyncDisposable> {
+  const rows = await world.rows(
+    'select pid from pg_stat_activity where application_name = $1 and datname = current_database()',
+    [application],
+  )
+  assert.ok(rows.length > 0)
+  for (const { pid } of rows) process.kill(pid as number, 'SIGSTOP')
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const { pid } of rows) process.kill(pid as number, 'SIGCONT')
+    },
+  }
+}
+
 describe('processing when something fails', { skip: services.skip('postgres') }, () => {
   test('a round whose transaction fails for a passing reason is tried again although no other event comes', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.pool.query(failingOnce('40001'))
     await world.process({ booked: () => ({ rows: { 'public.ledger': [{ n: 1 }] } }) })
     await world.untilProcessed(await world.send('booked'))
   })
 
   test('retries that fail again and again leave one reader at work, and nothing is run twice', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.process({
       odd: (_event, ctx) => {
         if (ctx.attempt === 1) throw new Error('later')
@@ -168,7 +68,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     ['a circle', circular()],
   ] as const)
     test(`a handler that returns ${what}, which is no JSON, harms its own event only`, async () => {
-      await using world = await World.open()
+      await using world = await World.open(services.address('postgres'))
       await world.process({ bad: () => ({ enriched }), good: () => undefined })
       const bad = await world.send('bad')
       await world.untilProcessed(await world.send('good'))
@@ -184,7 +84,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
       `${'x'.repeat(1_999)}\u{1f600}`,
       'a\0b',
     ]
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.process({
       throws: ({ properties }) => {
         throw thrown[properties.n as number]
@@ -203,7 +103,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('tables of our own that are missing or refused blame no event: it waits until they are mended', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.pool.query('alter table events rename column enriched to elsewhere')
     await world.process({ good: () => undefined })
     const id = await world.send('good')
@@ -215,7 +115,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('an event whose day has no partition of rows yet gets one', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     const days = await world.rows(`select inhrelid::regclass::text as name from pg_inherits
       where inhparent = 'events'::regclass`)
     for (const { name } of days) await world.pool.query(`drop table ${name}`)
@@ -225,7 +125,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('a value that is too long for an index of its property harms its own event only', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.pool.query(`create index on events ((properties ->> 'url'), received_at)`)
     await world.process({ good: () => undefined })
     const url = Array.from({ length: 300 }, () => randomUUID()).join('')
@@ -235,7 +135,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('a key as long as an event may be does not keep its event from being parked', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     const fail: Handler = () => {
       throw new Error('always')
     }
@@ -247,7 +147,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('events that waited behind a parked one of their key follow without a pause between them', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     let failed = false
     const seen: unknown[] = []
     await world.process({
@@ -267,7 +167,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('what fails because the server stops gets no verdict: the events before it are committed, it is tried again by the next', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     const attempts: number[] = []
     const handlers: Record<string, Handler> = {
@@ -301,7 +201,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('a retry that fails because the server stops keeps its attempts', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     const first = await world.process({
       odd: (_event, ctx) => {
@@ -321,7 +221,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('whatever is thenable is awaited, as await would', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.process({
       later: () => {
         const value = { enriched: { n: 1 } }
@@ -338,7 +238,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('what a handler does to its event, or hides in its result, harms no row and no other event', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.process({
       good: () => undefined,
       spoils: (event) => {
@@ -359,7 +259,7 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('a handler may return more rows than fit on the stack', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     await world.pool.query('create table public.many (n int)')
     const rows = Array.from({ length: 200_000 }, (_, n) => ({ n }))
     await world.process({ many: () => ({ rows: { 'public.many': rows } }) })
@@ -367,8 +267,84 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     assert.deepEqual(await world.rows('select count(*)::int from public.many'), [{ count: 200_000 }])
   })
 
+  test('connections that hang are given up: what waits is processed over new ones, and the backlog says that it is not known', async () => {
+    await using world = await World.open(services.address('postgres'))
+    await world.process({ odd: failsFirst, good: () => undefined })
+    await world.untilProcessed(await world.send('good'))
+    const retried = await world.send('odd')
+    await world.untilProcessed(retried)
+    await using _ = await stopBackends(world, 'work')
+    const asked = readBacklog({ pool: world.workPool, log: world.log, topics: ['events'] })
+    const ids = [await world.send('good'), await world.send('odd')]
+    await assert.rejects(asked, { code: 'unavailable' })
+    for (const id of ids) await world.until('processed', 'select 1 from events where event_id = $1', [id])
+  })
+
+  test('a retry whose commit did happen although its answer was lost is not done again', async () => {
+    await using world = await World.open(services.address('postgres'))
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    await world.process({
+      odd: async (_event, ctx) => {
+        if (ctx.attempt === 1) throw new Error('later')
+        begin()
+        await released
+        return undefined
+      },
+    })
+    const id = await world.send('odd')
+    await begun
+    // As that commit would have left it.
+    await world.pool.query('delete from retries where event_id = $1', [id])
+    release()
+    await world.untilProcessed(await world.send('good'))
+    await holdsFor(300, 'no row', async () => (await world.rowsOf(id)).length === 0)
+  })
+
+  test('an event that has to wait while another one of its id waits already does not vanish: it becomes a dead letter', async () => {
+    await using world = await World.open(services.address('postgres'))
+    const fail: Handler = () => {
+      throw new Error('always')
+    }
+    await world.process({ odd: fail }, { retryBaseMs: 60_000, retryMaxMs: 60_000 })
+    const record = aRecord('odd', null, {})
+    // Without fingerprints the log does not know them again, as after the id window.
+    await world.log.append([record])
+    await world.until('it waits', 'select 1 from retries where event_id = $1', [record.id])
+    await world.log.append([record])
+    const letter = await world.until('a dead letter', 'select error_class from dead_letters')
+    assert.equal(letter.error_class, 'EventIdConflict')
+    assert.equal((await world.rows('select 1 from retries')).length, 1)
+  })
+
+  test('retries of different keys run side by side up to the limit, those of one key one after the other', async () => {
+    await using world = await World.open(services.address('postgres'))
+    const running: (string | null)[] = []
+    const { promise: full, resolve: fill } = Promise.withResolvers<void>()
+    let most = 0
+    await world.process(
+      {
+        odd: async ({ user_id }, ctx) => {
+          if (ctx.attempt === 1) throw new Error('later')
+          assert.ok(!running.includes(user_id), 'two of one key at a time')
+          most = Math.max(most, running.push(user_id))
+          if (most === 8) fill()
+          await full
+          running.splice(running.indexOf(user_id), 1)
+          return undefined
+        },
+      },
+      { handlerConcurrency: 8, retryBaseMs: 1 },
+    )
+    const records = Array.from({ length: 40 }, (_, n) => aRecord('odd', `user-${n % 20}`, {}))
+    await world.log.append(records)
+    for (const { id } of records) await world.untilProcessed(id)
+    assert.equal(most, 8)
+    assert.deepEqual(await world.rows('select 1 from dead_letters'), [])
+  })
+
   test('a retry that takes long does not hold up the other events of its partition', async () => {
-    await using world = await World.open()
+    await using world = await World.open(services.address('postgres'))
     const { promise: released, resolve: release } = Promise.withResolvers<void>()
     await world.process(
       {

@@ -2,10 +2,12 @@ import type { EventLog } from '@pulse/log'
 import { type Group, joinGroup } from '@pulse/log/groups'
 import type pg from 'pg'
 import type { Handler } from '../config/define-config.ts'
+import { ask } from '../database/ask.ts'
 import type { Schemas } from '../schemas/schemas.ts'
 import { HandlerRegistry } from './handler-registry.ts'
 import { HandlerRunner } from './handler-runner.ts'
 import { PartitionWorker, type WorkerNeeds } from './partition-worker.ts'
+import { findRepeats } from './repeats.ts'
 import type { ProcessingReport } from './report.ts'
 
 /** Name of the group that turns events into rows. */
@@ -25,6 +27,8 @@ export interface ProcessingNeeds {
     readonly handlerConcurrency: number
     readonly orderPerKey: boolean
   }
+  /** How long an id is remembered. */
+  readonly idWindowMs: number
   readonly report: ProcessingReport
 }
 
@@ -60,6 +64,10 @@ export async function openProcessing(needs: ProcessingNeeds): Promise<Processing
     orderPerKey: settings.orderPerKey,
     concurrencyMax: settings.handlerConcurrency,
     report,
+    // A log that finds repeats while it appends holds none.
+    repeatsIn: needs.log.can.dedupe
+      ? undefined
+      : (records) => findRepeats({ pool: needs.pool, windowMs: needs.idWindowMs }, records),
   }
   const group = await joinGroup({
     name: processingGroup,
@@ -73,42 +81,12 @@ export async function openProcessing(needs: ProcessingNeeds): Promise<Processing
 }
 
 /**
- * What is accepted and not processed yet, over all servers: events, the age of the oldest in seconds, and those that
- * are parked. Two statements on indexes; meant for once a second.
- */
-export async function readBacklog(
-  pool: pg.Pool,
-): Promise<{ events: number; seconds: number; parked: number }> {
-  const { rows } = await pool.query<{ events: string; seconds: number; parked: string }>(
-    `with waiting as (
-       select t.id, h.partition, h.next_offset - coalesce(g.next_offset, h.start_offset) as events,
-         coalesce(g.next_offset, h.start_offset) as at
-       from log_heads h join log_topics t on t.id = h.topic
-       left join log_group_partitions g on g.group_name = $1 and g.topic = t.name and g.partition = h.partition
-     )
-     select coalesce(sum(events), 0) as events,
-       coalesce(extract(epoch from clock_timestamp() - min(
-         (select b.appended_at from log_batches b
-          where b.topic = w.id and b.partition = w.partition and b.last_offset >= w.at order by b.last_offset limit 1)
-       )), 0)::float8 as seconds,
-       (select count(*) from retries) as parked
-     from waiting w where events > 0`,
-    [processingGroup],
-  )
-  const row = rows[0]
-  return {
-    events: Number(row?.events ?? 0),
-    seconds: Math.max(0, row?.seconds ?? 0),
-    parked: Number(row?.parked ?? 0),
-  }
-}
-
-/**
  * Rejects if a partition is stopped because the log cannot serve its next offset, on whichever server that was found:
  * nothing is skipped, so somebody has to mend it.
  */
 export async function checkProcessing(pool: pg.Pool): Promise<void> {
-  const { rows } = await pool.query<{ place: string; stopped: string }>(
+  const { rows } = await ask<{ place: string; stopped: string }>(
+    pool,
     `select topic || '/' || partition as place, stopped from log_group_partitions
      where group_name = $1 and stopped is not null order by topic, partition`,
     [processingGroup],

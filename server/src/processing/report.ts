@@ -29,6 +29,10 @@ export function createProcessingReport(to: { observations: Observations; log: Lo
       case 'processed':
         log.debug(about, 'event processed')
         return
+      case 'repeated':
+        observations.duplicate(event.event_type, 1)
+        log.debug(about, 'event came before')
+        return
       case 'dropped':
         observations.dropped(event.event_type, 1)
         log.info({ ...about, reason: outcome.reason }, 'event dropped')

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { instantOf } from '@pulse/protocol/instant'
 import type pg from 'pg'
+import { inTime } from '../database/ask.ts'
 import { isDataAtFault, isRowAtFault, RefusedRows, refuseIf } from './commit.ts'
 import { copyEventRows, type EventRow, encodeRows } from './copy-rows.ts'
 import type { Place } from './handler-runner.ts'
@@ -16,7 +17,7 @@ export async function storeOutcomes(
   outcomes: readonly Outcome[],
 ): Promise<void> {
   const bytes = encoded(() => encodeRows(eventRows(place, outcomes)))
-  await copyEventRows(tx, bytes).catch(refuseIf(isDataAtFault))
+  await inTime(copyEventRows(tx, bytes)).catch(refuseIf(isDataAtFault))
   await storeUserRows(tx, outcomes)
   await storeParked(tx, place, outcomes)
   await storeDead(tx, place, outcomes)
@@ -55,9 +56,8 @@ async function storeUserRows(tx: pg.ClientBase, outcomes: readonly Outcome[]): P
   for (const [table, rows] of byTable) {
     const name = table.split('.').map(quoted).join('.')
     const json = encoded(() => JSON.stringify(rows))
-    await tx
-      .query(`insert into ${name} select * from jsonb_populate_recordset(null::${name}, $1)`, [json])
-      .catch(refuseIf(isRowAtFault))
+    const text = `insert into ${name} select * from jsonb_populate_recordset(null::${name}, $1)`
+    await inTime(tx.query(text, [json])).catch(refuseIf(isRowAtFault))
   }
 }
 
@@ -94,7 +94,7 @@ async function storeParked(tx: pg.ClientBase, place: Place, outcomes: readonly O
     ]
   })
   if (rows.length === 0) return
-  await tx.query(
+  const inserted = tx.query(
     `insert into pulse.retries (event_id, topic, partition, record_offset, log_epoch, key, event, received_at, attempts,
        next_attempt_at, waits_for_key, error_class, error_message, handler)
      select event_id, topic, partition, record_offset, log_epoch, key, event, received_at, attempts,
@@ -105,6 +105,8 @@ async function storeParked(tx: pg.ClientBase, place: Place, outcomes: readonly O
      on conflict (event_id) do nothing`,
     [JSON.stringify(rows)],
   )
+  // Only one event of an id can wait; another one must not vanish for it.
+  if ((await inTime(inserted)).rowCount !== rows.length) throw new RefusedRows(new EventIdConflict())
 }
 
 async function storeDead(tx: pg.ClientBase, place: Place, outcomes: readonly Outcome[]): Promise<void> {
@@ -129,7 +131,7 @@ async function storeDead(tx: pg.ClientBase, place: Place, outcomes: readonly Out
     ]
   })
   if (rows.length === 0) return
-  await tx.query(
+  const inserted = tx.query(
     `insert into pulse.dead_letters (id, event_id, event_type, user_id, event, error_class, error_message, handler, attempts,
        topic, partition, record_offset, log_epoch, received_at)
      select id, event_id, event_type, user_id, event, error_class, error_message, handler, attempts,
@@ -139,6 +141,15 @@ async function storeDead(tx: pg.ClientBase, place: Place, outcomes: readonly Out
        received_at timestamptz)`,
     [JSON.stringify(rows)],
   )
+  await inTime(inserted)
+}
+
+/** Another event with this id came first. */
+export class EventIdConflict extends Error {
+  override name = 'EventIdConflict'
+  constructor() {
+    super('another event with this event_id came before')
+  }
 }
 
 const originOf = (place: Place, offset: number) => ({

@@ -1,9 +1,10 @@
 import type { Event } from '@pulse/protocol/event'
 import type pg from 'pg'
+import { instantSql } from '../database/ask.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import type { Schemas } from '../schemas/schemas.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
-import { instantSql, limitedQuery } from './limited-query.ts'
+import { limitedQuery, limitedWrite } from './limited-query.ts'
 
 /** An event that could not be processed: why, where from, in whose hands, after how many attempts. */
 export interface DeadLetter {
@@ -21,6 +22,8 @@ export interface DeadLetter {
   readonly state: 'dead' | 'redriven'
   readonly redriven_at: string | null
 }
+
+const uniqueViolation = '23505'
 
 interface Row {
   readonly [column: string]: unknown
@@ -99,7 +102,7 @@ export async function deadLettersOf(pool: pg.Pool, eventId: string): Promise<Dea
 /**
  * Sends one dead letter back to its handlers: it moves to the retries in one transaction and is appended to no log
  * again, so its id, key and first receipt stay what they were. Throws ProblemError `not_found`, or `conflict` if it
- * was redriven already.
+ * was redriven already, or if another event of its id waits for a try or was processed: an id has one row.
  */
 export async function redrive(
   pool: pg.Pool,
@@ -107,16 +110,32 @@ export async function redrive(
   schemas: Schemas,
 ): Promise<{ id: string; event_id: string }> {
   const letter = await getDeadLetter(pool, id)
-  const { rowCount } = await pool.query(
+  if (letter.state === 'redriven')
+    throw new ProblemError('conflict', 'This dead letter was redriven already.')
+  const moved = await limitedWrite(
+    pool,
     `with moved as (
-       update dead_letters set state = 'redriven', redriven_at = clock_timestamp() where id = $1 and state = 'dead'
+       update dead_letters d set state = 'redriven', redriven_at = clock_timestamp()
+       where id = $1 and state = 'dead' and not exists (select 1 from events e where e.event_id = d.event_id)
        returning *
      )
      insert into retries (event_id, topic, partition, record_offset, log_epoch, key, event, received_at, attempts,
        next_attempt_at, redriven_from)
-     select event_id, topic, partition, record_offset, log_epoch, $2, event, received_at, 0, clock_timestamp(), id from moved`,
+     select event_id, topic, partition, record_offset, log_epoch, $2, event, received_at, 0, clock_timestamp(), id from moved
+     returning event_id`,
     [id, schemas.keyOf(letter.event)],
-  )
-  if (rowCount === 0) throw new ProblemError('conflict', 'This dead letter was redriven already.')
+  ).catch((error: unknown) => {
+    if ((error as { code?: unknown }).code === uniqueViolation)
+      throw new ProblemError(
+        'conflict',
+        'Another event with this event_id is waiting for a try; redrive this one after it.',
+      )
+    throw error
+  })
+  if (moved.length === 0)
+    throw new ProblemError(
+      'conflict',
+      'Another event with this event_id was processed, or this one was redriven a moment ago.',
+    )
   return { id, event_id: letter.event_id }
 }

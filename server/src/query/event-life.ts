@@ -4,11 +4,12 @@ import type { Event, EventState } from '@pulse/protocol/event'
 import { instantOf } from '@pulse/protocol/instant'
 import { formatEventPosition } from '@pulse/protocol/position'
 import type pg from 'pg'
+import { instantSql } from '../database/ask.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { processingGroup } from '../processing/processing.ts'
 import { type DeadLetter, deadLettersOf } from './dead-letters.ts'
 import { findEvent, type ListedEvent } from './event-query.ts'
-import { instantSql, limitedQuery } from './limited-query.ts'
+import { limitedQuery } from './limited-query.ts'
 
 /** One step in the life of an event. */
 export interface LifeStep {

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import type { Event, EventState } from '@pulse/protocol/event'
 import { formatEventPosition } from '@pulse/protocol/position'
 import type pg from 'pg'
+import { instantSql } from '../database/ask.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import type { Schemas } from '../schemas/schemas.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
-import { instantSql, limitedQuery } from './limited-query.ts'
+import { limitedQuery } from './limited-query.ts'
 
 /** One event in a list: what it is, where it is in its life, what became of it. */
 export interface ListedEvent extends Event {

@@ -8,19 +8,34 @@ export const queryMsMax = 5_000
 // What the database may take beyond its own limit before it counts as hung.
 const answerMsMax = 1_000
 
-/** SQL of an instant as Pulse writes it. */
-export const instantSql = (column: string) =>
-  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-
 /**
  * Runs one read with the time limit of queries. Throws ProblemError `query_timeout` when it is over, `unavailable`
  * when the database does not answer.
  */
-export async function limitedQuery<Row extends pg.QueryResultRow>(
+export function limitedQuery<Row extends pg.QueryResultRow>(
   pool: pg.Pool,
   text: string,
   values: readonly unknown[],
 ): Promise<Row[]> {
+  return limited(pool, { mode: 'read only', text, values })
+}
+
+/** The same for one statement that changes something. After `unavailable` nobody knows whether it has. */
+export function limitedWrite<Row extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  text: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  return limited(pool, { mode: 'read write', text, values })
+}
+
+interface Statement {
+  readonly mode: 'read only' | 'read write'
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+async function limited<Row extends pg.QueryResultRow>(pool: pg.Pool, statement: Statement): Promise<Row[]> {
   let client: pg.PoolClient
   try {
     client = await pool.connect()
@@ -29,7 +44,7 @@ export async function limitedQuery<Row extends pg.QueryResultRow>(
   }
   let broken: Error | undefined
   try {
-    return await answered(read<Row>(client, text, values), queryMsMax + answerMsMax)
+    return await answered(run<Row>(client, statement), queryMsMax + answerMsMax)
   } catch (error) {
     // A connection that does not answer is not asked again: its rollback would wait just as long.
     await answered(client.query('rollback'), error instanceof LogError ? 0 : answerMsMax).catch(
@@ -49,12 +64,11 @@ export async function limitedQuery<Row extends pg.QueryResultRow>(
   }
 }
 
-async function read<Row extends pg.QueryResultRow>(
+async function run<Row extends pg.QueryResultRow>(
   client: pg.PoolClient,
-  text: string,
-  values: readonly unknown[],
+  { mode, text, values }: Statement,
 ): Promise<Row[]> {
-  await client.query(`begin read only; set local statement_timeout = ${queryMsMax}`)
+  await client.query(`begin ${mode}; set local statement_timeout = ${queryMsMax}`)
   const { rows } = await client.query<Row>(text, [...values])
   await client.query('commit')
   return rows
