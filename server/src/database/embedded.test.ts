@@ -237,6 +237,39 @@ test('a start killed in the middle of initdb leaves a folder that the next start
   assert.deepEqual(await ask(database, 'select 1 as x'), [{ x: 1 }])
 })
 
+test('a first start that cannot write says why, and leaves a folder that the next start can use', async () => {
+  await using trial = await openTrial()
+  const opener = new URL('embedded.ts', import.meta.url).href
+  const given = JSON.stringify({ data: trial.data, dataIsDefault: false, graceSeconds: 1 })
+  const program = `import { openEmbedded } from ${JSON.stringify(opener)}; await openEmbedded(${given})`
+  // A limit on the size of files stands for a full disk: the write fails in the same way.
+  const words = ['-c', 'ulimit -f 500; exec "$0" --input-type=module --eval "$1"', process.execPath, program]
+  const child = spawn('/bin/sh', words, { cwd: import.meta.dirname, stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', (text) => (said += text))
+  await once(child, 'close')
+  assert.match(said, /initdb failed: could not .*File too large/)
+  assert.deepEqual((await readdir(trial.data)).sort(), ['database-password', 'run'])
+  assert.equal((await trial.open()).status().kind, 'up')
+})
+
+test('a running database that hangs ends the start with one line that says so', async () => {
+  await using trial = await openTrial()
+  await killHard(await trial.startOwner())
+  const pid = await trial.postmaster()
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await assert.rejects(trial.open(), (error) => {
+      assert.ok(error instanceof DatabaseError, String(error))
+      assert.match(error.message, /^the database of .* runs but does not answer: timeout expired; see .*$/)
+      return true
+    })
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  assert.equal((await trial.open()).describe().adopted, true)
+})
+
 test('a database that cannot start says why, and where its log is', async () => {
   await using trial = await openTrial()
   await (await trial.open())[Symbol.asyncDispose]()

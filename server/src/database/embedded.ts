@@ -5,7 +5,7 @@ import { ConfigError } from '../config/config.ts'
 import { findBinaries } from './binaries.ts'
 import { socketConnection } from './connection.ts'
 import { cacheFolderOf, checkVersion, type Layout, prepareLayout, readPassword } from './data-folder.ts'
-import { codeOf } from './database-error.ts'
+import { codeOf, DatabaseError, reasonOf } from './database-error.ts'
 import { initialise, removeHalves } from './initialise.ts'
 import { createPostmaster } from './postmaster.ts'
 import { startWatcher } from './watcher.ts'
@@ -32,6 +32,9 @@ export interface Embedded {
 const ownerLock = [0x70756c73, 0x6f776e72] as const
 
 const database = 'pulse'
+
+/** A database that hangs is as good as gone; making one takes a fraction of a second. */
+const answerMsMax = 10_000
 
 /**
  * Starts the PostgreSQL of a data folder, or adopts the one that runs there. It keeps running when this process is
@@ -81,7 +84,9 @@ export async function openEmbedded(needs: {
 }
 
 async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
-  const client = new Client({ ...to, application_name: 'pulse start' })
+  const client = new Client({ ...to, application_name: 'pulse start', query_timeout: answerMsMax })
+  // It may be lost while nothing is asked; the next question tells.
+  client.on('error', () => {})
   try {
     await client.connect()
     const { rows } = await client.query('select 1 from pg_database where datname = $1', [database])
@@ -99,7 +104,12 @@ async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
         ],
         { cause: error },
       )
-    if (code !== '42P04' && code !== '23505') throw error
+    if (code !== '42P04' && code !== '23505')
+      throw new DatabaseError(
+        'start-failed',
+        `the database of ${layout.files} runs but does not answer: ${reasonOf(error)}; see ${layout.logFile}, or end its first process with kill -9 and start again`,
+        { cause: error },
+      )
   } finally {
     await client.end().catch(() => {})
   }

@@ -72,6 +72,11 @@ async function runInitdb(
   const status = await new Promise<number | null>((resolve, reject) =>
     child.on('error', reject).on('close', resolve),
   )
-  if (status !== 0)
-    throw new DatabaseError('start-failed', `initdb failed: ${said.trim().split('\n').slice(-3).join(' ')}`)
+  if (status !== 0) throw new DatabaseError('start-failed', `initdb failed: ${reasonIn(said)}`)
+}
+
+/** What initdb, or a server that it ran, gives as the reason; it says more after that. Else its last lines. */
+function reasonIn(said: string): string {
+  const reason = /(?:PANIC|FATAL|error): +(.+)/.exec(said)?.[1]
+  return reason ?? said.trim().split('\n').slice(-3).join(' ')
 }
