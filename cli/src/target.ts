@@ -56,7 +56,7 @@ export async function findTarget(given: Given, config: CliConfig): Promise<Targe
     ['environment', given.data === undefined ? config.key : undefined],
     // A stored key goes only where it belongs: `--url` alone must not send it to another server.
     ['context', context && sameOrigin(context.url, checked) ? context.key : undefined],
-    ['local', isLoopback(checked) ? await readLocalKey(dataFolder) : undefined],
+    ['local', local && servesHere(local, checked) ? await readLocalKey(dataFolder) : undefined],
   ]
   const key = first(keys)
   return { url: checked, urlFrom, key: key?.[1], keyFrom: key?.[0], dataFolder }
@@ -70,13 +70,22 @@ function first(sources: readonly [Source, string | undefined][]): [Source, strin
 /** Checks and shortens an address. Throws CommandError. */
 export function checkUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
+  const next = `--url ${defaultUrl}`
   if (url === undefined || !/^https?:$/.test(url.protocol))
-    throw new CommandError(
-      exitCodes.usage,
-      `'${text}' is not an http or https address`,
-      `--url ${defaultUrl}`,
-    )
+    throw new CommandError(exitCodes.usage, `'${text}' is not an http or https address`, next)
+  // A password in it would stand in every message that names the server.
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    throw new CommandError(exitCodes.usage, 'The address has more than scheme, host, port and path', next)
   return text.replace(/\/+$/, '')
+}
+
+/**
+ * True if an address is that of the server in the data folder, which alone may see the key that lies there. Any other
+ * port of this machine may be another user's, also the default one while no server runs.
+ */
+function servesHere(local: ServerNote, text: string): boolean {
+  const [here, url] = [new URL(local.url), new URL(text)]
+  return isLoopback(text) && url.port === here.port && url.protocol === here.protocol
 }
 
 /** True if an address can only mean this machine. */
@@ -91,14 +100,23 @@ const sameOrigin = (one: string, other: string) => new URL(one).origin === new U
 export async function readServerNote(dataFolder: string): Promise<ServerNote | undefined> {
   try {
     const note: unknown = JSON.parse(await readFile(join(dataFolder, 'server.json'), 'utf8'))
-    return isServerNote(note) ? note : undefined
+    return isServerNote(note) ? { ...note, url: reachable(note.url) } : undefined
   } catch {
     return undefined
   }
 }
 
 const isServerNote = (note: unknown): note is ServerNote =>
-  typeof note === 'object' && note !== null && 'url' in note && typeof note.url === 'string' && 'pid' in note
+  typeof note === 'object' &&
+  note !== null &&
+  'url' in note &&
+  typeof note.url === 'string' &&
+  URL.canParse(note.url) &&
+  'pid' in note &&
+  typeof note.pid === 'number'
+
+/** A server that listens on every address of the machine is asked on the one that stays inside. */
+const reachable = (url: string) => url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 
 async function readLocalKey(dataFolder: string): Promise<string | undefined> {
   try {

@@ -63,12 +63,44 @@ test('a stored key goes to no other server than its own', async () => {
   assert.equal((await findTarget({ url: 'https://saved.example:444' }, config)).key, undefined)
   assert.equal((await findTarget({ url: 'https://saved.example/x' }, config)).key, 'saved-key')
   assert.equal((await findTarget({ url: 'http://127.0.0.1.evil.example' }, config)).key, undefined)
-  assert.equal((await findTarget({ url: 'http://localhost:9001' }, config)).key, 'local-key')
 })
 
-test('an address that is none is refused', async () => {
+test('the key of a data folder goes only to the server that runs in it', async () => {
   await using folder = await openTemporaryFolder()
-  for (const url of ['127.0.0.1:8000', 'ftp://x', 'x'])
+  await folder.write('key', 'local-key\n')
+  const keyFor = async (url?: string) => (await findTarget(url ? { url } : {}, configIn(folder))).key
+  assert.equal(await keyFor(), undefined, 'nobody knows whose the default port is while no server runs')
+  await runServerIn(folder)
+  for (const url of [undefined, 'http://127.0.0.1:9001', 'http://localhost:9001/', 'http://[::1]:9001'])
+    assert.equal(await keyFor(url), 'local-key', url)
+  for (const url of ['http://127.0.0.1:9002', 'https://localhost:9001', 'http://192.0.2.1:9001'])
+    assert.equal(await keyFor(url), undefined, url)
+})
+
+test('a server that listens on every address is found on the one of this machine', async () => {
+  await using folder = await openTemporaryFolder()
+  await folder.write('key', 'local-key\n')
+  const addresses = {
+    'http://0.0.0.0:9001': 'http://127.0.0.1:9001',
+    'http://[::]:9001': 'http://[::1]:9001',
+  }
+  for (const [bound, reachable] of Object.entries(addresses)) {
+    await folder.write('server.json', JSON.stringify({ pid: 1, url: bound }))
+    const { url, key } = await findTarget({}, configIn(folder))
+    assert.deepEqual([url, key], [reachable, 'local-key'])
+  }
+})
+
+test('an address that is none, or has more than an address needs, is refused', async () => {
+  await using folder = await openTemporaryFolder()
+  for (const url of [
+    '127.0.0.1:8000',
+    'ftp://x',
+    'x',
+    'https://me:secret@x.example',
+    'http://x/?a=1',
+    'http://x/#a',
+  ])
     await assert.rejects(findTarget({ url }, configIn(folder)), { exitCode: 2 })
 })
 

@@ -115,7 +115,7 @@ export interface Client {
     revoke(id: string, options?: CallOptions): Promise<void>
   }
   readonly tokens: {
-    /** Makes a token that is good for at most what the caller itself may do. */
+    /** Makes a token for a person or program, good for a day at most. Needs the scope `admin`, as keys do. */
     create(
       token: {
         readonly sub: string

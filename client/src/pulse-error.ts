@@ -89,7 +89,12 @@ export function errorOfAnswer(response: Response, text: string): PulseError {
   const retryAfter = parseRetryAfter(response.headers.get('retry-after'), Date.now())
   const body = parseJson(text)
   if (!isObject(body) || typeof body.code !== 'string') {
-    const detail = `The answer ${response.status} is not Pulse's. Is there another server or a proxy at this address?`
+    const elsewhere = response.headers.get('location')
+    const hint =
+      elsewhere === null
+        ? 'Is there another server or a proxy at this address?'
+        : `It leads to ${elsewhere}: is the server there?`
+    const detail = `The answer ${response.status} is not Pulse's. ${hint}`
     return new PulseError({
       code: 'unexpected_answer',
       detail,

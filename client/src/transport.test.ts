@@ -51,6 +51,20 @@ test('a call that makes something anew each time is not repeated when its fate i
   assert.equal(peer.connections(), 1)
 })
 
+test('events follow no redirect: the call fails and says where it leads', async () => {
+  await using elsewhere = await openPeer(reset)
+  const answer = `HTTP/1.1 307 Moved\r\nLocation: ${elsewhere.url}/events\r\nContent-Length: 0\r\n\r\n`
+  await using peer = await openPeer((socket) => socket.once('data', () => socket.end(answer)))
+  const client = createClient({ url: peer.url, credential: 'secret', retry })
+  await assert.rejects(client.events.publish({ event_type: 'x' }), (error) => {
+    assert.ok(error instanceof PulseError)
+    assert.deepEqual([error.code, error.status], ['unexpected_answer', 307])
+    assert.ok(error.message.includes(`leads to ${elsewhere.url}/events`))
+    return true
+  })
+  assert.equal(elsewhere.connections(), 0)
+})
+
 test('an answer that does not come is a time-out', async () => {
   await using peer = await openPeer(silent)
   const client = createClient({ url: peer.url, timeoutMsMax: 30, retry: { retriesMax: 0 } })

@@ -114,6 +114,9 @@ async function sendOnce<Body>(
       method: call.method,
       headers,
       signal: end.signal,
+      // A redirect comes from something in front of the server. Followed, it would drop the credential, turn a POST
+      // into a GET, or send the events to another host.
+      redirect: 'manual',
       ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
     })
     return readAnswer<Body>(response, await response.text(), call)

@@ -4,6 +4,7 @@ import { type Cli, terminalOf } from '../cli.ts'
 import { readSecret } from '../confirm.ts'
 import { forgetContext, saveContext } from '../context.ts'
 import { checkUrl, isLoopback } from '../target.ts'
+import { printable } from '../terminal.ts'
 
 interface Options {
   readonly url?: string
@@ -39,7 +40,7 @@ export function login(cli: Cli): Command {
       const session = await client.session({ signal: cli.interrupts.signal })
       await saveContext(file, { url, key })
       if (terminal.json) return terminal.document('pulse.login.v1', { data: { url, session, file } })
-      terminal.print(`Signed in at ${url} as ${session.name} (${session.scopes.join(', ')}).`)
+      terminal.print(`Signed in at ${url} as ${printable(session.name)} (${session.scopes.join(', ')}).`)
       terminal.note(`Saved in ${file}, readable only by you. Next: pulse events list`)
     })
 }
