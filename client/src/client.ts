@@ -104,7 +104,7 @@ export interface Client {
     history(query?: { readonly seconds?: number | undefined }, options?: CallOptions): Promise<History>
   }
   readonly keys: {
-    /** All API keys, revoked ones too. */
+    /** The newest hundred API keys, revoked ones too. */
     list(options?: CallOptions): Promise<Page<ApiKey>>
     /** Makes a key; its secret is in the answer and never again. `rate_limit` reads like `100/1m`. */
     create(

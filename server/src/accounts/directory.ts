@@ -38,7 +38,8 @@ export class Directory implements AsyncDisposable {
   readonly #needs: DirectoryNeeds
   #keys = new Map<string, KnownKey>()
   #sessions = new Map<string, KnownSession>()
-  #live = new Set<string>()
+  /** Until when a key or session lives, by its id; Unix time in milliseconds. */
+  #live = new Map<string, number>()
   #rates = new Map<string, Rate>()
   #revokedTokens = new Set<string>()
   #revision = ''
@@ -83,7 +84,8 @@ export class Directory implements AsyncDisposable {
   /** True while the credential behind a caller may still be used: for tickets and, later, for open sockets. */
   isLive({ kind, id }: Caller): boolean {
     if (kind === 'open') return true
-    return kind === 'token' ? !this.#revokedTokens.has(id) : this.#live.has(id)
+    if (kind === 'token') return !this.#revokedTokens.has(id)
+    return (this.#live.get(id) ?? 0) > this.#needs.now()
   }
 
   /** The key's own limit. */
@@ -181,7 +183,10 @@ export class Directory implements AsyncDisposable {
         return [digest, { caller, expiresMs: expires_at.getTime() }]
       }),
     )
-    this.#live = new Set([...rows.keys, ...rows.sessions].map(({ id }) => id))
+    this.#live = new Map([
+      ...rows.keys.map(({ id }) => [id, Number.POSITIVE_INFINITY] as const),
+      ...rows.sessions.map(({ id, expires_at }) => [id, expires_at.getTime()] as const),
+    ])
     this.#revokedTokens = new Set(rows.revokedTokens.map(({ id }) => id))
     this.#revision = rows.revision
   }

@@ -10,6 +10,7 @@ test('a household of IPv6, an address in any of its spellings and what is no add
     '2001:db8:1:2::1': '2001:db8:1:2::/64',
     '2001:db8:1:2:ffff:ffff:ffff:ffff': '2001:db8:1:2::/64',
     '2001:0DB8:0001:0002:0:0:0:9': '2001:db8:1:2::/64',
+    '[2001:db8:1:2::7]:443': '2001:db8:1:2::/64',
     '::1': '0:0:0:0::/64',
     unknown: 'unknown',
     '': 'unknown',

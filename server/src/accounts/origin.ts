@@ -43,16 +43,20 @@ function isLoopbackAddress(address: string): boolean {
   return plain === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain)
 }
 
+/** `203.0.113.7:50123` or `[2001:db8::1]:50123`. */
+const withPort = /^(?:(\d+\.\d+\.\d+\.\d+)|\[([\da-f:.]+)\]):\d+$/i
+
 /**
  * What stands for an address in limits: an IPv6 network of 64 bits is one household, with as many addresses as it likes.
  * A trusted proxy may have handed on a port with it, or any text that its client made up; all of those are one.
  */
 export function addressName(given: string): string {
-  const ip = given.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').toLowerCase()
+  const [, v4, v6] = withPort.exec(given) ?? []
+  const ip = (v4 ?? v6 ?? given).toLowerCase()
   const family = isIP(ip)
   if (family === 0) return 'unknown'
   if (family === 4) return ip
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(ip)
   if (mapped?.[1] !== undefined) return mapped[1]
   const [head = '', tail = ''] = ip.split('::')
   const before = head === '' ? [] : head.split(':')

@@ -181,6 +181,19 @@ test('a ticket opens once, only where tickets are taken, for what its maker may 
   assert.equal((await use(orphan)).status, 401, 'its key was revoked meanwhile')
 })
 
+test('a ticket does not outlive the session that asked for it', async () => {
+  await using world = await openWorld()
+  const headers = { cookie: await cookieFor(world, 'viewer'), origin: world.url }
+  const ticketFor = async () => {
+    const answer = await world.fetch('/tickets', { method: 'POST', headers })
+    return ((await answer.json()) as { ticket: string }).ticket
+  }
+  const [early, late] = [await ticketFor(), await ticketFor()]
+  assert.equal((await world.fetch(`/events?ticket=${early}`)).status, 200)
+  world.turnClock(12 * 3_600_000)
+  assert.equal((await world.fetch(`/events?ticket=${late}`)).status, 401)
+})
+
 test('without credentials (open) everything is allowed from this machine, and nothing to a page that rebinds its name', async () => {
   await using world = await openWorld({ settings: { open: true } })
   assert.equal((await world.fetch('/admin/keys')).status, 200)

@@ -256,6 +256,8 @@ test('a flag that does not exist or lacks its value is refused', () => {
 const combinations: readonly [title: string, env: Record<string, string>, wrong: readonly string[]][] = [
   ['OPEN beyond loopback', { OPEN: 'true', HOST: '0.0.0.0', INSECURE_HTTP: 'true' }, ['OPEN']],
   ['DEMO beyond loopback', { DEMO: 'true', HOST: '::', INSECURE_HTTP: 'true' }, ['DEMO']],
+  ['OPEN to every origin', { OPEN: 'true', CORS_ORIGINS: '*' }, ['CORS_ORIGINS']],
+  ['OPEN to one origin', { OPEN: 'true', CORS_ORIGINS: 'http://localhost:5173' }, []],
   ['OPEN on loopback', { OPEN: 'true', HOST: '::1' }, []],
   ['plain HTTP beyond loopback', { HOST: '0.0.0.0' }, ['HOST']],
   ['plain HTTP beyond loopback, allowed', { HOST: '0.0.0.0', INSECURE_HTTP: '1' }, []],

@@ -34,6 +34,11 @@ function wrongAccess(values: SettingValues): ConfigProblem[] {
       setting: 'HOST',
       message: `${values.host} is reachable from other machines, and keys would travel readable; set TLS_CERT_FILE and TLS_KEY_FILE, or an https PUBLIC_URL with TRUSTED_PROXIES, or allow it with --insecure-http`,
     })
+  if (values.open && values.corsOrigins.includes('*'))
+    problems.push({
+      setting: 'CORS_ORIGINS',
+      message: 'with OPEN, * lets every page that a browser here visits read everything; name the origins',
+    })
   if (values.corsOrigins.includes('*') && values.corsOrigins.length > 1)
     problems.push({ setting: 'CORS_ORIGINS', message: '* allows every origin; leave out the others, or *' })
   return problems
