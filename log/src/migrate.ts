@@ -20,6 +20,8 @@ export interface AppliedMigration {
 }
 
 export type MigrationErrorCode =
+  /** The database has migrations of a team, and no folder of theirs was named. */
+  | 'unnamed'
   /** The database was written by a newer version. */
   | 'newer'
   /** A file that was applied has been edited or removed, or one was added before it. */
@@ -159,6 +161,8 @@ async function compare(
   )
   const newest = files.at(-1)?.number ?? 0
   const last = rows.at(-1)
+  if (last && set.namespace === 'app' && set.folders.length === 0)
+    throw new MigrationError('unnamed', unnamedMessage(last))
   if (last && last.number > newest) throw new MigrationError('newer', newerMessage(set, last, newest))
   const byNumber = new Map(files.map((file) => [file.number, file]))
   for (const row of rows) {
@@ -182,6 +186,11 @@ async function compare(
       `${late.path} comes before ${last?.name}, which was applied already; give it the next free number`,
     )
   return missing
+}
+
+// To start would be worse than to refuse: events would count as processed without the handlers that fill the tables.
+function unnamedMessage(last: AppliedRow): string {
+  return `this database has tables of a team's own handlers (migrations up to ${last.name}), and this start has no configuration that names them, so their events would be processed without them; start with that configuration: --config FILE`
 }
 
 function newerMessage(set: MigrationSet, last: AppliedRow, newest: number): string {

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { LogError } from '@pulse/log'
 import { MigrationError } from '@pulse/log/migrate'
 import type { Logger } from 'pino'
 import { type App, openApp } from './app.ts'
 import { bannerOf } from './banner.ts'
-import { ConfigError, environment, parseFlags, readConfig } from './config/config.ts'
+import { type Config, ConfigError, environment, parseFlags, readConfig } from './config/config.ts'
 import { configCommand } from './config/config-command.ts'
 import { DatabaseError } from './database/database.ts'
 import { ListenError } from './http/listen.ts'
@@ -43,7 +44,10 @@ async function serve(argv: readonly string[]): Promise<number> {
   const stopAsked = signals()
   let app: App
   try {
-    app = await openApp({ config, version, log })
+    app = await openApp({ config, version, log }).catch((error: unknown) => {
+      throw withLastConfig(error, config.data)
+    })
+    rememberConfig(config)
     process.stdout.write(`${await bannerOf(app, { config, version })}\n`)
   } finally {
     lines.release()
@@ -51,6 +55,31 @@ async function serve(argv: readonly string[]): Promise<number> {
   sayStopping(await stopAsked, log)
   await closeWithin(app, config.operations.drainMsMax)
   return exit.ok
+}
+
+/** Beside the data lies the path of the config file that it was last served with, for the start that forgets it. */
+const lastConfigIn = (data: string) => join(data, 'last-config')
+
+function rememberConfig(config: Config): void {
+  if (config.file === undefined) return
+  try {
+    writeFileSync(lastConfigIn(config.data), `${config.file}\n`)
+  } catch {
+    // A hint for a later mistake is not worth a start.
+  }
+}
+
+/** Adds to a refusal for want of the team's configuration where that was at the last start. */
+function withLastConfig(error: unknown, data: string): unknown {
+  if (!(error instanceof MigrationError) || error.code !== 'unnamed') return error
+  try {
+    const last = readFileSync(lastConfigIn(data), 'utf8').trim()
+    return new MigrationError(error.code, `${error.message} (the last start had --config ${last})`, {
+      cause: error,
+    })
+  } catch {
+    return error
+  }
 }
 
 function sayStopping(signal: NodeJS.Signals, log: Logger): void {

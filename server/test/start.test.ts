@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -18,8 +18,8 @@ before(async () => {
 after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
 
 /** The server with both of its streams in one file or pipe, as `npm start 2>&1` and containers have it. */
-function startMerged() {
-  const child = spawn('/bin/sh', ['-c', 'exec "$0" "$1" 2>&1', process.execPath, program], {
+function startMerged(...flags: readonly string[]) {
+  const child = spawn('/bin/sh', ['-c', 'exec "$0" "$@" 2>&1', process.execPath, program, ...flags], {
     env: { ...process.env, PORT: '0', HOST: '127.0.0.1', DATA: data, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
     cwd: data,
@@ -55,4 +55,28 @@ test('a closed terminal stops the server in order: SIGHUP, and nobody reads what
   assert.deepEqual(await ended, [0, null])
   assert.equal((await readFile(join(data, 'server.json'), 'utf8')).trim(), '{}')
   assert.equal(await databasePidOf(data), undefined, 'the database still runs')
+})
+
+test('a start that forgets the configuration of its tables is refused, and told which it was', async () => {
+  const folder = join(data, 'team')
+  await mkdir(join(folder, 'migrations'), { recursive: true })
+  await writeFile(
+    join(folder, 'migrations', '0001_parcels.sql'),
+    'create table parcels (id uuid primary key);',
+  )
+  const config = join(folder, 'pulse.config.ts')
+  await writeFile(config, "export default { migrations: ['migrations'] }")
+  const run = async (...flags: string[]) => {
+    const { child, bound, said } = startMerged(...flags)
+    const ended = once(child, 'exit') as Promise<[number | null, string | null]>
+    const isBound = await Promise.race([bound().then(() => true), ended.then(() => false)])
+    if (isBound) child.kill('SIGTERM')
+    return { isBound, code: (await ended)[0], said: said() }
+  }
+  assert.deepEqual((await run('--config', config)).isBound, true)
+  const forgetful = await run()
+  assert.deepEqual([forgetful.isBound, forgetful.code], [false, 3])
+  assert.match(forgetful.said, /^pulse: this database has tables .*0001_parcels.* --config FILE/m)
+  assert.ok(forgetful.said.includes(`(the last start had --config ${config})`), forgetful.said)
+  assert.equal((await run('--config', config)).isBound, true)
 })

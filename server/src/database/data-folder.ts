@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, chown, mkdir, open, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -180,23 +180,20 @@ async function makeSocketFolder(home: string, user: OsUser | undefined): Promise
   return folder
 }
 
+/** The database's password as its file has it; undefined if that is missing or empty. Throws ConfigError if it may be somebody else's. */
+export async function readPassword(layout: Layout): Promise<string | undefined> {
+  return await readSecret(layout.passwordFile)
+}
+
 /**
- * The database's password; made at the first start. Throws ConfigError if there is a database but no password for it,
- * or if the file may be somebody else's.
+ * Keeps a password and returns the one that counts: of two servers that start together, one is first. Throws ConfigError
+ * if the file cannot be made or may be somebody else's.
  */
-export async function readPassword(layout: Layout): Promise<string> {
-  const existing = await readSecret(layout.passwordFile)
-  if (existing !== undefined) return existing
-  if (await holdsDatabase(layout.files))
-    throw wrong(
-      `${layout.passwordFile} is missing or empty, and ${layout.files} cannot be opened without it; put it back from a backup of the data folder`,
-    )
-  return await readOrMakeSecret(layout.passwordFile, () => randomBytes(24).toString('base64url')).catch(
-    (error: unknown) => {
-      if (error instanceof ConfigError) throw error
-      throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, { cause: error })
-    },
-  )
+export async function keepPassword(layout: Layout, password: string): Promise<string> {
+  return await readOrMakeSecret(layout.passwordFile, () => password).catch((error: unknown) => {
+    if (error instanceof ConfigError) throw error
+    throw wrong(`${layout.passwordFile} cannot be made (${codeOf(error)})`, { cause: error })
+  })
 }
 
 /** True if the folder holds an initialised database; throws ConfigError if it holds something else. */

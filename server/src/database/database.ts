@@ -90,6 +90,7 @@ export async function openDatabase(needs: DatabaseNeeds): Promise<Database> {
   })
   const description = describe({ embedded, external, version: checked?.version ?? '' })
   if (description.movedFrom) report.moved({ from: description.movedFrom, to: description.location })
+  if (embedded?.passwordRenewed) report.passwordRenewed(embedded.layout.passwordFile)
   if (checked && checked.off.length > 0) report.unsynced(checked.off.join(', '))
   report.started({
     location: description.location,

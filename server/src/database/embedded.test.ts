@@ -5,6 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Client } from 'pg'
 import { ConfigError } from '../config/config.ts'
 import { prepareLayout } from './data-folder.ts'
 import { DatabaseError } from './database-error.ts'
@@ -64,18 +65,53 @@ test('what was written is there after a clean stop and a new start', async () =>
   assert.equal(second.describe().adopted, false)
 })
 
-test('a password that is wrong or missing is said, and nobody gets in without it', async () => {
+test('a wrong password is refused with the way out, and nobody gets in without the right one', async () => {
   await using trial = await openTrial()
   const file = join(trial.data, 'database-password')
   await (await trial.open())[Symbol.asyncDispose]()
-  const right = await readFile(file, 'utf8')
   await writeFile(file, 'wrong')
-  await refused(trial.open({ graceSeconds: 1 }), /the password in .*database-password is not that of/)
+  await refused(
+    trial.open({ graceSeconds: 1 }),
+    /the password in .*database-password is not that of .*remove the file while no server runs/,
+  )
+  // Its watcher would stop it once this process is gone.
+  process.kill(await trial.postmaster(), 'SIGINT')
+  await until('what was refused ends', async () => (await trial.postmaster()) === 0)
   await rm(file)
-  await refused(trial.open({ graceSeconds: 1 }), /database-password is missing/)
-  await writeFile(file, right)
-  assert.equal((await trial.open()).status().kind, 'up')
+  assert.equal((await trial.open()).status().kind, 'up', 'the way out leads out')
 })
+
+test('a lost password is made anew, also after a crash, and everything is still there; the old one opens nothing', async () => {
+  await using trial = await openTrial()
+  const file = join(trial.data, 'database-password')
+  const first = await trial.startOwner({ graceSeconds: 1 })
+  const client = new Client(await connectionBySocket(trial.data))
+  client.on('error', () => {})
+  await client.connect()
+  await client.query('create table kept as select 7 as x')
+  const old = await readFile(file, 'utf8')
+  await rm(file)
+  await refused(
+    trial.open({ graceSeconds: 1 }),
+    /database-password is missing, .* stop the server that uses it/,
+  )
+  await killHard(first)
+  process.kill(await trial.postmaster(), 'SIGKILL')
+  await until('the database is gone', async () => (await trial.postmaster()) === 0)
+  const database = await trial.open()
+  assert.deepEqual(await ask(database, 'select x from kept'), [{ x: 7 }])
+  assert.notEqual(await readFile(file, 'utf8'), old)
+  assert.equal((await stat(file)).mode & 0o777, 0o600)
+  const stranger = new Client({ ...database.client('stranger'), password: old.trim() })
+  await assert.rejects(stranger.connect(), /password authentication failed/)
+  assert.doesNotMatch(await readFile(join(trial.data, 'postgres.log'), 'utf8'), /alter role/i)
+})
+
+/** How a program beside the server gets into its database. */
+async function connectionBySocket(data: string) {
+  const password = (await readFile(join(data, 'database-password'), 'utf8')).trim()
+  return { host: join(data, 'run'), port: 5_432, user: 'pulse', password, database: 'pulse' }
+}
 
 test('the next start adopts a database that a killed server left running, data and process', async () => {
   await using trial = await openTrial()

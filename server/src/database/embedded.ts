@@ -2,12 +2,22 @@ import { join } from 'node:path'
 import type { ClientBase, ClientConfig } from 'pg'
 import { Client } from 'pg'
 import { ConfigError } from '../config/config.ts'
-import { findBinaries } from './binaries.ts'
+import { replaceSecret } from '../secret-files/secret-files.ts'
+import { type Binaries, findBinaries } from './binaries.ts'
 import { socketConnection } from './connection.ts'
-import { cacheFolderOf, checkVersion, type Layout, prepareLayout, readPassword } from './data-folder.ts'
+import {
+  cacheFolderOf,
+  checkVersion,
+  holdsDatabase,
+  keepPassword,
+  type Layout,
+  prepareLayout,
+  readPassword,
+} from './data-folder.ts'
 import { codeOf, DatabaseError, reasonOf } from './database-error.ts'
 import { initialise, removeHalves } from './initialise.ts'
-import { createPostmaster } from './postmaster.ts'
+import { newPassword, setNewPassword } from './lost-password.ts'
+import { createPostmaster, isRunning } from './postmaster.ts'
 import { startWatcher } from './watcher.ts'
 
 /** The server's own PostgreSQL. It runs when this is returned. */
@@ -15,6 +25,8 @@ export interface Embedded {
   readonly layout: Layout
   readonly version: string
   readonly adopted: boolean
+  /** True if the file of the password was lost, and a new one was made. */
+  readonly passwordRenewed: boolean
   client(): ClientConfig
   /** Makes it run again after a crash; quick if it runs. */
   revive(): Promise<void>
@@ -47,7 +59,10 @@ export async function openEmbedded(needs: {
 }): Promise<Embedded> {
   const layout = await prepareLayout(needs)
   const binaries = await findBinaries(layout.user, cacheFolderOf(layout))
-  const password = await readPassword(layout)
+  const { password, isRenewed } = await preparePassword(layout, {
+    binaries,
+    graceSeconds: needs.graceSeconds,
+  })
   await initialise(layout, binaries, password)
   await checkVersion(layout, binaries.major)
   // Before the start, so that a kill between the two does not leave a database that nobody stops.
@@ -61,6 +76,7 @@ export async function openEmbedded(needs: {
     layout,
     version: binaries.version,
     adopted: outcome === 'adopted',
+    passwordRenewed: isRenewed,
     client: () => connection(database),
     revive: async () => {
       await postmaster.ensureRunning()
@@ -83,6 +99,31 @@ export async function openEmbedded(needs: {
   }
 }
 
+/** The password of the file, of a database that is still to be made, or a new one in the place of one that was lost. */
+async function preparePassword(
+  layout: Layout,
+  by: { binaries: Binaries; graceSeconds: number },
+): Promise<{ password: string; isRenewed: boolean }> {
+  const kept = await readPassword(layout)
+  if (kept !== undefined) return { password: kept, isRenewed: false }
+  if (!(await holdsDatabase(layout.files)))
+    return { password: await keepPassword(layout, newPassword()), isRenewed: false }
+  await checkVersion(layout, by.binaries.major)
+  // A running database may belong to another server, and only one that stands still takes a password without the old one.
+  if (await isRunning(layout))
+    throw wrong(
+      `${layout.passwordFile} is missing, and a new one can be made only while the database of ${layout.files} stands still; stop the server that uses it (without one it ends by itself after ${by.graceSeconds} s), and start again`,
+    )
+  // The file comes second: a crash between the two leaves none, and the next start begins anew.
+  const password = await setNewPassword(layout, by.binaries)
+  await replaceSecret(layout.passwordFile, password)
+  return { password, isRenewed: true }
+}
+
+function wrong(message: string, options?: ErrorOptions): ConfigError {
+  return new ConfigError([{ setting: 'DATA', message }], options)
+}
+
 async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
   const client = new Client({ ...to, application_name: 'pulse start', query_timeout: answerMsMax })
   // It may be lost while nothing is asked; the next question tells.
@@ -95,13 +136,8 @@ async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
     // 42P04 and 23505: another start made it in the same moment.
     const code = codeOf(error)
     if (code === '28P01')
-      throw new ConfigError(
-        [
-          {
-            setting: 'DATA',
-            message: `the password in ${layout.passwordFile} is not that of ${layout.files}; put the right one back from a backup of the data folder`,
-          },
-        ],
+      throw wrong(
+        `the password in ${layout.passwordFile} is not that of ${layout.files}; put the right one back, or remove the file while no server runs: the next start makes a new password`,
         { cause: error },
       )
     if (code !== '42P04' && code !== '23505')
@@ -127,5 +163,5 @@ async function takeOwnership(client: ClientBase, layout: Layout): Promise<void> 
   )
   const name = holder.rows[0]?.application_name ?? 'unknown'
   const message = `${join(layout.data)} is in use by another Pulse server (${name.replace('pulse owner ', '')}); stop that one, or choose another folder with --data`
-  throw new ConfigError([{ setting: 'DATA', message }])
+  throw wrong(message)
 }

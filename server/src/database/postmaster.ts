@@ -152,6 +152,11 @@ async function refuseUnlessPassing(layout: Layout): Promise<void> {
   )
 }
 
+/** True while a postmaster of this folder lives, ready or not. */
+export async function isRunning(layout: Layout): Promise<boolean> {
+  return (await livePidFile(layout)) !== undefined
+}
+
 /** The pid file, if the process that wrote it is alive and really a postmaster of this folder. */
 async function livePidFile(layout: Layout): Promise<PidFile | undefined> {
   const path = join(layout.files, 'postmaster.pid')

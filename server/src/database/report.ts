@@ -5,6 +5,7 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 export interface Report {
   started(detail: { location: string; tookMs: number; adopted: boolean }): void
   moved(detail: { from: string; to: string }): void
+  passwordRenewed(file: string): void
   lost(reason: string): void
   back(detail: { downMs: number }): void
   stillAway(reason: string): void
@@ -52,6 +53,7 @@ export function createReport(to: { log: Logger; metrics: Registry }): Report {
     },
     moved: (detail) =>
       log.warn(detail, 'the database files lie elsewhere, because its user cannot enter the data folder'),
+    passwordRenewed: (file) => log.warn({ file }, 'the database password was lost, and a new one was made'),
     lost: (reason) => {
       up.set(0)
       losses.inc()
