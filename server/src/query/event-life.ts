@@ -1,15 +1,13 @@
-import type { EventLog } from '@pulse/log'
-import { LogError } from '@pulse/log'
 import type { Event, EventState } from '@pulse/protocol/event'
 import { instantOf } from '@pulse/protocol/instant'
 import { formatEventPosition } from '@pulse/protocol/position'
 import type pg from 'pg'
 import { instantSql } from '../database/ask.ts'
 import { ProblemError } from '../http/problem-error.ts'
-import { processingGroup } from '../processing/processing.ts'
 import { type DeadLetter, deadLettersOf } from './dead-letters.ts'
 import { findEvent, type ListedEvent } from './event-query.ts'
 import { limitedQuery } from './limited-query.ts'
+import type { LogSearch, Waiting } from './log-search.ts'
 
 /** One step in the life of an event. */
 export interface LifeStep {
@@ -33,16 +31,12 @@ export interface EventLife {
 
 interface LifeNeeds {
   readonly pool: pg.Pool
-  readonly log: EventLog
-  readonly topics: readonly string[]
+  readonly search: LogSearch
 }
-
-/** Records of the backlog that are read to find an event that has no row yet. */
-const backlogRecordsMax = 5_000
 
 /** Finds an event wherever it is: rows, retries, dead letters, or still in the log. Throws ProblemError `not_found`. */
 export async function readLife(needs: LifeNeeds, eventId: string): Promise<EventLife> {
-  const found = (await findEvent(needs.pool, eventId)) ?? (await findInLog(needs, eventId))
+  const found = (await findEvent(needs.pool, eventId)) ?? (await findWaiting(needs, eventId))
   if (!found) throw new ProblemError('not_found', 'There is no event with this id, or not any more.')
   const letters = await deadLettersOf(needs.pool, eventId)
   const dead = letters.at(-1)
@@ -57,6 +51,12 @@ export async function readLife(needs: LifeNeeds, eventId: string): Promise<Event
     life: await stepsOf(needs.pool, found, letters),
     dead_letter: status === 'dead' && dead ? dead : null,
   }
+}
+
+async function findWaiting({ search, pool }: LifeNeeds, eventId: string): Promise<ListedEvent | undefined> {
+  const waiting = await search.find(eventId)
+  // It may have been processed since it was looked for in the tables, and is in the log no less.
+  return waiting && ((await findEvent(pool, eventId)) ?? acceptedOf(waiting))
 }
 
 async function stepsOf(
@@ -127,73 +127,14 @@ async function retrySteps(pool: pg.Pool, found: ListedEvent): Promise<LifeStep[]
   ]
 }
 
-/** An event that is accepted and not processed has no row: it is looked for where its group has not been yet. */
-async function findInLog(needs: LifeNeeds, eventId: string): Promise<ListedEvent | undefined> {
-  const remembered = await limitedQuery<{ topic: string; partition: number; record_offset: string }>(
-    needs.pool,
-    `select t.name as topic, i.partition, i.record_offset from log_ids i join log_topics t on t.id = i.topic
-     where i.id = $1 limit 1`,
-    [eventId],
-  )
-  for (const { topic, partition, record_offset } of remembered) {
-    const found = await readUntil(
-      needs.log,
-      { topic, partition, offset: Number(record_offset), recordsMax: 1 },
-      eventId,
-    )
-    if (found) return found
-  }
-  const waiting = await limitedQuery<{ topic: string; partition: number; next_offset: string }>(
-    needs.pool,
-    'select topic, partition, next_offset from log_group_partitions where group_name = $1',
-    [processingGroup],
-  )
-  for (const { topic, partition, next_offset } of waiting) {
-    const from = { topic, partition, offset: Number(next_offset), recordsMax: backlogRecordsMax }
-    const found = await readUntil(needs.log, from, eventId)
-    if (found) return found
-  }
-  return undefined
-}
-
-async function readUntil(
-  log: EventLog,
-  from: { topic: string; partition: number; offset: number; recordsMax: number },
-  eventId: string,
-): Promise<ListedEvent | undefined> {
-  const bounds = await log.bounds(from.topic)
-  const end = bounds.partitions.find((each) => each.partition === from.partition)?.end ?? 0
-  if (from.offset >= end) return undefined
-  const last = Math.min(end, from.offset + from.recordsMax)
-  const stop = new AbortController()
-  try {
-    const offsets = new Map([[from.partition, from.offset]])
-    for await (const batch of log.read({ topic: from.topic, offsets }, stop.signal)) {
-      const record = batch.records.find((each) => each.event.event_id === eventId)
-      if (record) return acceptedOf(record.event, record.receivedAt, { ...batch, offset: record.offset })
-      if (batch.nextOffset >= last) return undefined
-    }
-  } catch (error) {
-    // Trimmed or damaged since its offset was looked up: it cannot be shown, which is no failure of the request.
-    if (!(error instanceof LogError) || error.retryable) throw error
-  } finally {
-    stop.abort()
-  }
-  return undefined
-}
-
-function acceptedOf(
-  event: Event,
-  receivedAt: number,
-  at: { epoch: number; topic: string; partition: number; offset: number },
-): ListedEvent {
+function acceptedOf({ record, epoch, topic, partition }: Waiting): ListedEvent {
   return {
-    ...event,
+    ...record.event,
     status: 'accepted',
-    received_at: instantOf(receivedAt),
+    received_at: instantOf(record.receivedAt),
     processed_at: null,
     enriched: null,
-    position: formatEventPosition(at.epoch, at.topic, at.partition, at.offset),
+    position: formatEventPosition(epoch, topic, partition, record.offset),
     error: null,
   }
 }

@@ -53,10 +53,7 @@ async function limited<Row extends pg.QueryResultRow>(pool: pg.Pool, statement: 
       },
     )
     const { code } = error as { code?: string }
-    if (code === '57014')
-      throw new ProblemError('query_timeout', `The query took over ${queryMsMax / 1000} seconds.`, {
-        retryAfter: 5,
-      })
+    if (code === '57014') throw timeOver()
     if (broken || code?.startsWith('57P') || code?.startsWith('08')) throw unavailable(error)
     throw error
   } finally {
@@ -73,6 +70,10 @@ async function run<Row extends pg.QueryResultRow>(
   await client.query('commit')
   return rows
 }
+
+/** What a query answers whose time is over. */
+export const timeOver = (detail = `The query took over ${queryMsMax / 1000} seconds.`) =>
+  new ProblemError('query_timeout', detail, { retryAfter: 5 })
 
 const unavailable = (cause: unknown) =>
   new ProblemError('unavailable', 'The database does not answer.', { retryAfter: 2, cause })

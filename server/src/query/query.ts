@@ -12,6 +12,11 @@ import {
   listEvents,
 } from './event-query.ts'
 import { limitedQuery } from './limited-query.ts'
+import { LogSearch } from './log-search.ts'
+import { Remembered } from './remembered.ts'
+
+/** Counting a day of events costs what a day of events costs: once for all who ask within so many milliseconds. */
+const typesMsMax = 10_000
 
 interface QueryNeeds {
   readonly pool: pg.Pool
@@ -53,13 +58,15 @@ export async function openQuery(needs: QueryNeeds): Promise<Query> {
   const { pool, schemas } = needs
   await ensurePropertyIndexes(pool, needs.eventTypes)
   const topics = schemas.topics.map((topic) => topic.name)
+  const search = new LogSearch({ pool, log: needs.log, topics })
+  const types = new Remembered(typesMsMax, () => eventTypes(needs))
   return {
     list: async (filter) => {
       checkWidth(filter, schemas)
       return listEvents(pool, filter)
     },
-    life: (eventId) => readLife({ pool, log: needs.log, topics }, eventId),
-    eventTypes: () => eventTypes(needs),
+    life: (eventId) => readLife({ pool, search }, eventId),
+    eventTypes: () => types.get(),
     deadLetters: (filter) => listDeadLetters(pool, filter),
     deadLetter: (id) => getDeadLetter(pool, id),
     redrive: (id) => redrive(pool, id, schemas),
