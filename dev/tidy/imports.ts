@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path/posix'
 import ts from 'typescript'
 import { nodesOf, type Source } from './source.ts'
 
-/** One import, re-export or dynamic import. */
+/** One import, re-export, dynamic import or `import.meta.resolve`. */
 export interface Import {
   readonly from: Source
   readonly node: ts.Node
@@ -58,7 +58,9 @@ function specifierOf(node: ts.Node): string | undefined {
         ? node.argument.literal
         : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
           ? node.arguments[0]
-          : undefined
+          : ts.isCallExpression(node) && /^import\.meta\.resolve$/.test(node.expression.getText())
+            ? node.arguments[0]
+            : undefined
   return named && ts.isStringLiteralLike(named) ? named.text : undefined
 }
 

@@ -10,9 +10,10 @@ import {
 } from './code.ts'
 import { checkDocComments } from './doc-comments.ts'
 import { type Import, importsOf, readPackages } from './imports.ts'
+import { checkManifests } from './manifests.ts'
 import { type Finding, parseSource, type Source } from './source.ts'
 import { checkArrows, checkClimbs, checkCycles, checkDoors, checkDrivers } from './structure.ts'
-import { checkPins, checkPlaces } from './texts.ts'
+import { checkLock, checkPins, checkPlaces } from './texts.ts'
 import { compareWithRatchet, measure } from './walls.ts'
 
 // Every rule on samples that keep it and samples that break it: a rule that cannot fail holds nothing.
@@ -265,4 +266,31 @@ test('the ratchet refuses what is new or longer, and entries that could shrink',
   assert.match(compareWithRatchet({ a: 81 }, { a: 80 })[0] ?? '', /may only get shorter/)
   assert.match(compareWithRatchet({ a: 79 }, { a: 80 })[0] ?? '', /^a: 79 now: lower its entry/)
   assert.match(compareWithRatchet({}, { a: 80 })[0] ?? '', /below the wall now: remove its entry/)
+})
+
+test('what a room imports stands in its package.json, and what of ours stands there is imported', () => {
+  const manifests = (log: object) =>
+    new Map([
+      ['package.json', JSON.stringify({ devDependencies: { typescript: '1.0.0' } })],
+      ['log/package.json', JSON.stringify({ name: '@pulse/log', ...log })],
+    ])
+  const told = (files: Record<string, string>, log: object) =>
+    checkManifests(importsIn(files), manifests(log)).map(({ message }) => message)
+  const uses = {
+    'log/src/a.ts': "import { x } from '@pulse/protocol/event'\nimport 'node:fs'\nimport './b.ts'",
+  }
+  const protocol = { '@pulse/protocol': '0.1.0' }
+  assert.deepEqual(told(uses, { dependencies: protocol }), [])
+  assert.match(told(uses, { devDependencies: protocol })[0] ?? '', /@pulse\/protocol is missing/)
+  const tests = { 'log/src/a.test.ts': "import 'typescript'\nimport '@pulse/protocol/event'" }
+  assert.deepEqual(told(tests, { devDependencies: protocol }), [])
+  assert.match(told({ 'log/src/a.ts': "import 'typescript'" }, {})[0] ?? '', /typescript is missing/)
+  assert.match(told({}, { dependencies: protocol })[0] ?? '', /@pulse\/protocol is not imported/)
+  const resolved = { 'log/src/a.ts': "const at = import.meta.resolve('@pulse/protocol')" }
+  assert.match(told(resolved, {})[0] ?? '', /@pulse\/protocol is missing/)
+})
+
+test('an address of a registry in the lock file is found', () => {
+  assert.deepEqual(checkLock('package-lock.json', '{"resolved": "cli", "link": true}'), [])
+  assert.equal(checkLock('package-lock.json', '{"resolved": "https://mirror.example/a.tgz"}').length, 1)
 })

@@ -24,3 +24,13 @@ export function checkPins(path: string, manifest: string): readonly Finding[] {
       .map(([name, version]) => ({ path, line: 1, message: `${name} ${version} is not an exact version` })),
   )
 }
+
+/** The lock file serves every registry and mirror: what is not of this repository has no address in it. */
+export function checkLock(path: string, lock: string): readonly Finding[] {
+  return findingsInText(
+    path,
+    lock,
+    /"resolved": "[a-z+]+:\/\/[^"]*"/g,
+    (match) => `${match} names a registry: npm writes none with the settings of .npmrc`,
+  )
+}

@@ -14,9 +14,10 @@ import {
 import { checkDocComments } from './doc-comments.ts'
 import { sideDoors } from './doors.ts'
 import { importsOf, readPackages } from './imports.ts'
+import { checkManifests } from './manifests.ts'
 import { type Finding, listFiles, readSources } from './source.ts'
 import { checkArrows, checkClimbs, checkCycles, checkDoors, checkDrivers } from './structure.ts'
-import { checkPins, checkPlaces } from './texts.ts'
+import { checkLock, checkPins, checkPlaces } from './texts.ts'
 import { compareWithRatchet, measure, type Ratchet } from './walls.ts'
 
 // The style guide's checkable rules, held against the repository. Each rule is shown able to fail in rules.test.ts.
@@ -35,6 +36,8 @@ function none(findings: readonly Finding[]): void {
 test('rooms see each other only along the arrows', () => none(checkArrows(imports)))
 test('modules are used through their front doors', () => none(checkDoors(imports)))
 test('only app.ts wires drivers', () => none(checkDrivers(imports)))
+test('every package that a room imports stands in its package.json', () =>
+  none(checkManifests(imports, manifests)))
 test('no import climbs more than one folder', () => none(checkClimbs(imports)))
 test('nothing needs itself in a circle', () => none(checkCycles(imports)))
 test('only config.ts reads the environment', () => none(sources.flatMap(checkEnvironment)))
@@ -47,6 +50,7 @@ test('every published function has a doc comment that says what it throws', () =
   none(sources.flatMap(checkDocComments)))
 test('nothing names one machine or one mirror', () =>
   none(texts().flatMap((path) => checkPlaces(path, read(path)))))
+test('the lock file names no registry', () => none(checkLock('package-lock.json', read('package-lock.json'))))
 test('every version is exact', () => none([...manifests].flatMap(([path, text]) => checkPins(path, text))))
 
 test('functions and files stay below their walls, and what was above them only shrinks', () => {
