@@ -212,6 +212,6 @@ export async function checkVersion(layout: Layout, major: number): Promise<void>
   const theirs = Number.parseInt(text, 10)
   if (theirs === major) return
   throw wrong(
-    `${layout.files} is a PostgreSQL ${theirs || 'of unknown version'} database, and this Pulse brings PostgreSQL ${major}; start the Pulse that made it, export, and import into a new folder (--data)`,
+    `${layout.files} is a PostgreSQL ${theirs || 'of unknown version'} database, and this Pulse brings PostgreSQL ${major}; nothing was changed. Choose a new folder with --data and move the content with pg_dump and pg_restore, as docs/operating/database.md says under "Another major version"`,
   )
 }
