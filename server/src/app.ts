@@ -51,7 +51,7 @@ export interface AppNeeds {
 }
 
 const hourMs = 3_600_000
-const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2 } as const
+const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2, watch: 3 } as const
 const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /**
@@ -161,13 +161,15 @@ async function openAccess(app: Foundation, opened: AsyncDisposableStack): Promis
 async function openWatch(app: Foundation, opened: AsyncDisposableStack): Promise<Operations> {
   const { database, log, schemas } = app
   const anyTopic = schemas.topics[0]?.name ?? ''
+  // Connections of its own: a database whose answers others wait for is busy, not down.
+  const pool = database.pool('watch', { max: poolMax.watch })
   const operations = await openOperations({
     probes: {
-      database: () => probe(database, app.pool),
+      database: () => probe(database, pool),
       log: () => log.bounds(anyTopic).then(() => {}),
-      processing: () => checkProcessing(app.pool),
+      processing: () => checkProcessing(pool),
     },
-    backlog: () => readBacklog({ pool: app.pool, log, topics: schemas.topics.map(({ name }) => name) }),
+    backlog: () => readBacklog({ pool, log, topics: schemas.topics.map(({ name }) => name) }),
     isReady: () => (app.state === 'running' ? [] : [app.state]),
     observed: app.observations,
     dataDir: app.config.data,

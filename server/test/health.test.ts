@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { databaseUrlOf } from '@pulse/dev/services/pulse'
+import pg from 'pg'
+import { startJourney } from './journey.ts'
+import { eventually } from './started-server.ts'
+
+/** More than the server has connections for requests. */
+const queries = 16
+
+test('queries that keep every connection for requests busy do not make a healthy database look down', async () => {
+  await using journey = await startJourney()
+  const client = new pg.Client({ connectionString: await databaseUrlOf(journey.server.data) })
+  await client.connect()
+  try {
+    await client.query('begin; lock table pulse.events in access exclusive mode')
+    const answers = Promise.all(Array.from({ length: queries }, () => journey.call('GET', '/events')))
+    let settled = false
+    void answers.then(() => {
+      settled = true
+    })
+    await eventually(
+      'the queries wait',
+      async () => {
+        const { rows } = await client.query('select 1 from pg_locks where not granted')
+        return rows.length >= 10 ? true : undefined
+      },
+      4_000,
+    )
+    const seen = new Set<string>()
+    const look = async () => {
+      const { status, body } = await journey.call('GET', '/health')
+      seen.add(`${status} ${body.status} ${(await journey.call('GET', '/readyz')).status}`)
+      return settled ? true : undefined
+    }
+    await eventually('the queries are given up', look, 20_000)
+    assert.deepEqual([...seen], ['200 healthy 200'])
+    assert.ok((await answers).every(({ status }) => status === 503 || status === 200))
+  } finally {
+    await client.end()
+  }
+})
