@@ -1,6 +1,7 @@
 import { limits } from '@pulse/protocol/limits'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import {
+  enrichedCharsMax,
   failureRate,
   historySecondsMax,
   httpLimits,
@@ -283,6 +284,11 @@ function handlerRows(): readonly Row[] {
       what: 'handlers at the same time, per process',
       ...ofSetting('handlerConcurrency', number),
       beyond: 'the next ones wait',
+    },
+    {
+      what: '`enriched`, as JSON',
+      most: `${number(enrichedCharsMax)} characters`,
+      beyond: 'the attempt has failed with `RangeError`',
     },
   ]
 }

@@ -20,6 +20,8 @@ const columns =
 const columnCount = 15
 const signature = Buffer.from('PGCOPY\n\u00ff\r\n\0', 'latin1')
 const postgresEpochMs = 946_684_800_000
+/** A page of events holds up to a thousand of these, so they have to end somewhere. */
+export const enrichedCharsMax = 1024 * 1024
 
 /**
  * Writes encoded rows into `events` by binary COPY: of all ways into an indexed table the one that costs the server
@@ -35,7 +37,10 @@ export async function copyEventRows(tx: pg.ClientBase, buffer: Buffer): Promise<
   })
 }
 
-/** The bytes of a binary COPY; none for no rows. Throws TypeError for what cannot be written as JSON. */
+/**
+ * The bytes of a binary COPY; none for no rows. Throws TypeError for what cannot be written as JSON, RangeError for
+ * `enriched` beyond its limit.
+ */
 export function encodeRows(rows: readonly EventRow[]): Buffer {
   if (rows.length === 0) return Buffer.alloc(0)
   const writer = new CopyWriter(rows.length * 400)
@@ -60,7 +65,7 @@ export function encodeRows(rows: readonly EventRow[]): Buffer {
     writer.text(event.source)
     writer.jsonb(event.properties)
     if (row.enriched === null) writer.int32(-1)
-    else writer.jsonb(row.enriched)
+    else writer.jsonb(row.enriched, enrichedCharsMax)
   }
   writer.int16(-1)
   return writer.done()
@@ -133,11 +138,14 @@ class CopyWriter {
     const length = this.#reserve(4)
     this.#utf8(value, length)
   }
-  jsonb(value: object): void {
+  jsonb(value: object, charsMax = Number.POSITIVE_INFINITY): void {
     const length = this.#reserve(4)
     const version = this.#reserve(1)
     this.#buffer[version] = 1
-    this.#utf8(JSON.stringify(value), length)
+    const text = JSON.stringify(value)
+    if (text.length > charsMax)
+      throw new RangeError(`what the handler returned is longer than ${charsMax} characters of JSON`)
+    this.#utf8(text, length)
   }
   // The length of the whole value, whatever was written of it before, goes to the place kept for it.
   #utf8(text: string, length: number): void {

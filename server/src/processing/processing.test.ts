@@ -66,8 +66,9 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   for (const [what, enriched] of [
     ['a BigInt', { n: 1n }],
     ['a circle', circular()],
+    ['more than a mebibyte', { text: 'x'.repeat(1024 * 1024) }],
   ] as const)
-    test(`a handler that returns ${what}, which is no JSON, harms its own event only`, async () => {
+    test(`a handler that returns ${what}, which cannot be a row, harms its own event only`, async () => {
       await using world = await World.open(services.address('postgres'))
       await world.process({ bad: () => ({ enriched }), good: () => undefined })
       const bad = await world.send('bad')
