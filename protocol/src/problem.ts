@@ -121,7 +121,7 @@ export const problems = {
   disk_full: kind(
     503,
     'Disk nearly full',
-    'Intake stops at 90 % of the disk so that what is kept stays safe. Free space or shorten retention.',
+    'Intake stops at `DISK_USED_RATIO_MAX` (90 % unless set) so that what is kept stays safe. Free space or shorten retention.',
     true,
   ),
   shutting_down: kind(

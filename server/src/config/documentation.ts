@@ -18,8 +18,8 @@ With no configuration at all, Pulse runs. A setting is taken from the strongest 
 5. its default.
 
 A secret \`X\` can also be given as \`X_FILE\`, the path of a file that holds it. Every setting that is wrong is named at the
-start, and the server ends with exit code 3. \`pulse config explain NAME\` shows which value counts and which it hides;
-\`pulse config check --strict\` also names keys that no setting has.
+start, and the server ends with exit code 3. \`npm run pulse -- config explain NAME\` shows which value counts and which it
+hides; \`npm run pulse -- config check --strict\` also names keys that no setting has.
 
 \`pulse.config.ts\` can say more than settings: \`eventTypes\`, \`topics\`, \`handlers\` and \`migrations\`.
 
