@@ -85,6 +85,8 @@ test('on Kafka the same event sent again and again is one row and one effect, an
     10_000,
   )
 
+  assert.equal((await call('GET', `/events/${kept.event_id}`)).body.status, 'accepted')
+  assert.equal((await call('GET', `/events/${randomUUID()}`)).status, 404)
   await installation.start({ ROLES: 'processing' })
   const counts = () => countsOf(installation, topic)
   await eventually(
