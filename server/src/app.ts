@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EventLog } from '@pulse/log'
@@ -32,6 +31,7 @@ import { createProcessingReport } from './processing/report.ts'
 import { openQuery } from './query/query.ts'
 import { queryRoutes } from './query/query-routes.ts'
 import { createSchemas, type Schemas } from './schemas/schemas.ts'
+import { replaceSecret } from './secret-files/secret-files.ts'
 
 /** A running server. Disposing it takes no new work, finishes what it has accepted and lets go of everything. */
 export interface App extends AsyncDisposable {
@@ -330,9 +330,7 @@ async function probe(database: Database, pool: pg.Pool): Promise<void> {
 /** Tells programs beside this one, such as the CLI, where the server is. */
 async function announce(data: string, url: string, opened: AsyncDisposableStack): Promise<void> {
   const file = join(data, 'server.json')
-  await writeFile(
-    file,
-    `${JSON.stringify({ pid: process.pid, url, started_at: new Date().toISOString() })}\n`,
-  )
-  opened.defer(() => writeFile(file, '{}\n').catch(() => {}))
+  const here = { pid: process.pid, url, started_at: new Date().toISOString() }
+  await replaceSecret(file, JSON.stringify(here))
+  opened.defer(() => replaceSecret(file, '{}').catch(() => {}))
 }
