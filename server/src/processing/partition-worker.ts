@@ -1,4 +1,4 @@
-import type { LogBatch, LogRecord } from '@pulse/log'
+import { type LogBatch, LogError, type LogRecord } from '@pulse/log'
 import type { HeldPartition, Verdicts } from '@pulse/log/groups'
 import { OneAtATime } from '@pulse/log/one-at-a-time'
 import type pg from 'pg'
@@ -95,10 +95,19 @@ export class PartitionWorker {
       topic: this.#held.topic,
       partition: this.#held.partition,
     }
-    const records = batches.flatMap((batch) => batch.records)
+    const all = batches.flatMap((batch) => batch.records)
+    const other = all.find((record) => !isEvent(record))
+    const records = other ? all.slice(0, all.indexOf(other)) : all
     this.#repeats = (await this.#needs.repeatsIn?.(records)) ?? new Map()
     if (this.#held.nextOffset < this.#carefulBelow) await this.#runMarked(records, place)
     else await this.#settle(place, finishedOf(await this.#runTogether(records, place)))
+    if (!other || this.#held.signal.aborted) return
+    const { topic, partition } = place
+    const { offset } = other
+    throw new LogError('corrupt', `${topic}/${partition} holds no event at offset ${offset}`, {
+      partition,
+      offset,
+    })
   }
 
   /** Handlers side by side; events of a key wait for the one before. Attempts in the order of the records. */
@@ -242,6 +251,18 @@ export class PartitionWorker {
     }
   }
 }
+
+/** What is no event was not written by Pulse: others may write to a topic of Kafka. It is not skipped for that. */
+function isEvent(record: LogRecord): boolean {
+  try {
+    const { event_id, event_type, properties } = record.event
+    return uuid.test(event_id) && typeof event_type === 'string' && typeof properties === 'object'
+  } catch {
+    return false
+  }
+}
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 function verdictsOf(outcomes: readonly Outcome[]): Verdicts {
   const verdicts = { processed: 0, repeated: 0, dropped: 0, parked: 0, dead: 0 }

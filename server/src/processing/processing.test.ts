@@ -318,6 +318,20 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     assert.equal((await world.rows('select 1 from retries')).length, 1)
   })
 
+  test('a record that is no event stops its partition, which says where; what is before it is processed', async () => {
+    await using world = await World.open(services.address('postgres'))
+    const good = aRecord('good', null, {})
+    await world.log.append([good, { ...aRecord('good', null, {}), value: '{"hello":"world"}' }])
+    const { group } = await world.process({ good: () => undefined })
+    await world.untilProcessed(good.id)
+    const row = await world.until(
+      'it has stopped',
+      'select stopped, next_offset::int from log_group_partitions where stopped is not null',
+    )
+    assert.deepEqual(row, { stopped: 'events/0 holds no event at offset 1', next_offset: 1 })
+    assert.equal(group.stopped().length, 1)
+  })
+
   test('retries of different keys run side by side up to the limit, those of one key one after the other', async () => {
     await using world = await World.open(services.address('postgres'))
     const running: (string | null)[] = []
