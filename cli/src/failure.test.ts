@@ -61,6 +61,25 @@ test('a failure is one line: what happened, which member, which request, what to
   )
 })
 
+test('what is wrong with a member is said once, and nobody is sent to a list that is not there', () => {
+  const lineOf = (detail: string) =>
+    failureLine(
+      describeFailure(
+        new PulseError({
+          code: 'invalid_event',
+          detail,
+          status: 422,
+          errors: [{ pointer: '/event_type', detail: 'must be short' }],
+        }),
+      ),
+    )
+  assert.equal(lineOf('/event_type must be short'), '/event_type must be short.')
+  assert.equal(
+    lineOf('The path is not valid: see errors.'),
+    'The path is not valid (/event_type must be short)',
+  )
+})
+
 test('under --json a failure is a problem document with its exit code', () => {
   const failure = describeFailure(new CommandError(exitCodes.conflict, 'No', 'pulse doctor'))
   assert.deepEqual(failureProblem(failure), {

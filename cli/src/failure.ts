@@ -96,9 +96,11 @@ export function describeFailure(error: unknown): Failure {
 /** The failure in one line, as people read it. */
 export function failureLine(failure: Failure): string {
   const members = failure.errors.map(({ pointer, detail }) => `${pointer || '/'} ${detail}`).join('; ')
+  const message = failure.message.replace(/: see errors\.?$/, '')
   const request = failure.requestId === undefined ? '' : ` [request ${failure.requestId}]`
   const next = failure.next === undefined ? '' : ` Next: ${failure.next}`
-  const said = members === '' ? failure.message : `${failure.message} (${members})`
+  // The detail of a single wrong member is often the whole message.
+  const said = members === '' || members === message ? message : `${message} (${members})`
   const line = `${said.replace(/\s*\n\s*/g, ' ')}${request}`
   return `${/[.!?\])]$/.test(line) ? line : `${line}.`}${next}`
 }

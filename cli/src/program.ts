@@ -41,17 +41,19 @@ function createProgram(cli: Cli): Command {
     .option('--no-color', 'no colours (NO_COLOR)')
     .addHelpText('before', examples)
     .addHelpText('after', '\nExit codes: pulse help exit-codes')
-  const events = group('events', 'send, find and import events', [
-    eventsList(cli),
-    eventsGet(cli),
-    eventsSend(cli),
-    eventsImport(cli),
-  ])
+  const events = group('events', 'send, find and import events', {
+    commands: [eventsList(cli), eventsGet(cli), eventsSend(cli), eventsImport(cli)],
+    examples: ['events send purchase amount=42', 'events list --type purchase --from 1h'],
+  })
+  const generate = group('generate', 'make sample data', {
+    commands: [generateEvents(cli)],
+    examples: ['generate events --count 1000 --rate 100'],
+  })
   for (const command of [
     start(cli),
     open(cli),
     events,
-    group('generate', 'make sample data', [generateEvents(cli)]),
+    generate,
     load(cli),
     top(cli),
     keys(cli),
@@ -75,7 +77,7 @@ const exitCodesHelp = (cli: Cli) => {
 // Commands throw instead of ending the process, and do not print their errors themselves: `run` says them.
 function settle(command: Command, path: string, cli: Cli, onError: (path: string) => void): void {
   command.exitOverride()
-  command.configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+  command.configureHelp({ showGlobalOptions: true, helpWidth: Math.min(100, cli.stdout.columns ?? 100) })
   command.configureOutput({
     writeOut: (text) => void cli.stdout.write(text),
     writeErr: (text) => void cli.stderr.write(text),

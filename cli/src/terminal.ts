@@ -10,8 +10,6 @@ export interface Terminal {
   readonly interactive: boolean
   /** True where a person watches standard error, so that a progress bar may move there. */
   readonly watched: boolean
-  /** Width of the terminal in characters, 100 where it is none. */
-  readonly columns: number
   /** Writes one line of the result. */
   print(line: string): void
   /** Writes a piece of the result as it is. */
@@ -41,9 +39,6 @@ export function createTerminal({ stdout, stderr, json, colour }: TerminalNeeds):
     json,
     interactive: stdout.isTTY === true,
     watched: stderr.isTTY === true,
-    get columns() {
-      return stdout.columns ?? 100
-    },
     print: (line) => void stdout.write(`${line}\n`),
     write: (text) => void stdout.write(text),
     note: (line) => void stderr.write(`${line}\n`),
@@ -65,9 +60,15 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   )
 }
 
-/** Text that came from outside, made harmless: an escape sequence in an event must not steer the terminal. */
+/**
+ * Text that came from outside, made harmless: neither an escape sequence in an event may steer the terminal, nor a
+ * character that turns the direction of the text.
+ */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return text.replace(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** An instant as people read it: UTC to the second. */
@@ -78,6 +79,11 @@ export function shortTime(instant: string): string {
 /** A count with thin groups of three digits. */
 export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US')
+}
+
+/** A count with its noun: `1 record`, `2,000 records`. */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`
 }
 
 /** Milliseconds as people read them; a dash where nothing was measured. */

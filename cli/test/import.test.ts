@@ -49,7 +49,7 @@ test('CSV becomes events by a mapping; bad records are named by line and kept; a
     first.stderr,
     `line 4: 'not a date' is no date and time
 line 5: 2 fields, but the header has 5
-pulse: 2 records were rejected. Next: see ${errors}
+pulse: 2 records rejected. Next: see ${errors}
 `,
   )
   const bad = (await readFile(errors, 'utf8'))

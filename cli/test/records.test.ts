@@ -124,3 +124,24 @@ for (const format of ['ndjson', 'json', 'csv'] as const)
       assert.deepEqual(rest, whole.slice(at + 1))
     }
   })
+
+test('a file that is no text in UTF-8 is told as what it is, with the way out, and one that is not there plainly', async () => {
+  await using folder = await openTemporaryFolder()
+  const beginnings: readonly (readonly [name: string, bytes: readonly number[], said: RegExp])[] = [
+    ['little.csv', [0xff, 0xfe, 0x61, 0], /little\.csv is UTF-16/],
+    ['big.csv', [0xfe, 0xff, 0, 0x61], /big\.csv is UTF-16/],
+    ['a.ndjson.gz', [0x1f, 0x8b, 8, 0], /a\.ndjson\.gz is compressed/],
+    ['a.zip', [0x50, 0x4b, 3, 4], /a\.zip is a zip archive/],
+  ]
+  for (const [name, bytes, said] of beginnings) {
+    const file = await folder.write(name, Uint8Array.from(bytes))
+    await assert.rejects(openRecords(file), (error: Error & { next?: string }) => {
+      assert.match(error.message, said)
+      assert.match(error.next ?? '', /\| pulse events import -$/)
+      return true
+    })
+  }
+  await assert.rejects(openRecords('/nowhere/a.csv'), {
+    message: '/nowhere/a.csv cannot be read: it is not there',
+  })
+})

@@ -33,7 +33,10 @@ export function config(cli: Cli): Command {
     .action((name: string, _options: unknown, command: Command) =>
       runServer(cli, ['config', 'explain', name, ...wordsOf(command)]),
     )
-  return group('config', 'check and explain the settings of a server', [check, explain])
+  return group('config', 'check and explain the settings of a server', {
+    commands: [check, explain],
+    examples: ['config check', 'config explain PORT'],
+  })
 }
 
 function wordsOf(command: Command): string[] {

@@ -2,12 +2,18 @@ import { Command } from 'commander'
 import { type Cli, connect } from '../cli.ts'
 import { group } from '../group.ts'
 import { wholeNumber } from '../option-values.ts'
-import { printable, shortTime, table } from '../terminal.ts'
+import { counted, printable, shortTime, table } from '../terminal.ts'
 
 /** `pulse dead-letters`: events that could not be processed. */
 export function deadLetters(cli: Cli): Command {
   const commands = [deadLettersList(cli), deadLettersGet(cli), deadLettersRedrive(cli)]
-  return group('dead-letters', 'see why events failed, and send them again', commands)
+  return group('dead-letters', 'see why events failed, and send them again', {
+    commands,
+    examples: [
+      'dead-letters list --type purchase',
+      'dead-letters redrive d9a0d69b-217b-4c8a-982f-81b0bcd125d0',
+    ],
+  })
 }
 
 interface ListOptions {
@@ -46,7 +52,7 @@ function deadLettersGet(cli: Cli): Command {
   return new Command('get')
     .description('show one dead letter')
     .argument('<id>', 'the id of the dead letter')
-    .addHelpText('before', 'Examples:\n  pulse dead-letters get 42\n')
+    .addHelpText('before', 'Examples:\n  pulse dead-letters get d9a0d69b-217b-4c8a-982f-81b0bcd125d0\n')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)
       const letter = await client.deadLetters.get(id, { signal })
@@ -54,14 +60,14 @@ function deadLettersGet(cli: Cli): Command {
       const { topic, partition, offset } = letter.origin
       terminal.print(`${terminal.style('bold', printable(letter.event_type))} ${letter.event_id}`)
       terminal.print(
-        `  why         ${terminal.style('red', letter.error.class)}: ${printable(letter.error.message)}`,
+        `  why         ${terminal.style('red', printable(letter.error.class))}: ${printable(letter.error.message)}`,
       )
-      terminal.print(`  handler     ${letter.handler}, ${letter.attempts} attempts`)
+      terminal.print(`  handler     ${printable(letter.handler)}, ${counted(letter.attempts, 'attempt')}`)
       terminal.print(`  state       ${letter.state}`)
       terminal.print(`  received    ${letter.received_at}`)
       terminal.print(`  failed      ${letter.failed_at}`)
       terminal.print(`  origin      ${topic}, partition ${partition}, offset ${offset}`)
-      terminal.print(`  event       ${JSON.stringify(letter.event)}`)
+      terminal.print(`  event       ${printable(JSON.stringify(letter.event))}`)
       if (letter.state === 'dead') terminal.note(`Next: pulse dead-letters redrive ${letter.id}`)
     })
 }
@@ -70,7 +76,7 @@ function deadLettersRedrive(cli: Cli): Command {
   return new Command('redrive')
     .description('send a dead letter to its handler again')
     .argument('<id>', 'the id of the dead letter')
-    .addHelpText('before', 'Examples:\n  pulse dead-letters redrive 42\n')
+    .addHelpText('before', 'Examples:\n  pulse dead-letters redrive d9a0d69b-217b-4c8a-982f-81b0bcd125d0\n')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)
       const redriven = await client.deadLetters.redrive(id, { signal })

@@ -5,7 +5,7 @@ import { Command } from 'commander'
 import { type Cli, connect } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
-import { readServerNote, type Target } from '../target.ts'
+import { readServerNote, type Source, type Target } from '../target.ts'
 import type { Style, Terminal } from '../terminal.ts'
 
 /** One thing that was looked at. `cause` and `fix` say in a line each what is wrong and what helps. */
@@ -101,8 +101,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Where an address or a key was found, as a person would say it. */
+const sources: Record<Source, string> = {
+  option: 'the command line',
+  environment: 'the environment',
+  context: 'pulse login',
+  local: 'the data folder',
+  default: 'the default',
+}
+
 async function checkServer(client: Client, target: Target, signal: AbortSignal): Promise<Finding[]> {
-  const where = `${target.url} (from ${target.urlFrom})`
+  const where = `${target.url} (from ${sources[target.urlFrom]})`
   try {
     const startedAt = Date.now()
     const health = await client.health({ signal, timeoutMsMax: 5_000 })
@@ -164,7 +173,7 @@ async function checkCredential(client: Client, target: Target, signal: AbortSign
   try {
     const session = await client.session({ signal })
     const who =
-      target.keyFrom === undefined ? 'no key needed' : `key '${session.name}' from ${target.keyFrom}`
+      target.keyFrom === undefined ? 'no key needed' : `key '${session.name}' from ${sources[target.keyFrom]}`
     const finding: Finding = {
       check: 'credential',
       state: 'ok',
@@ -176,7 +185,9 @@ async function checkCredential(client: Client, target: Target, signal: AbortSign
   } catch (error) {
     if (!(error instanceof PulseError) || error.status !== 401) throw error
     const cause =
-      target.keyFrom === undefined ? 'the server wants a key' : `the key from ${target.keyFrom} is not valid`
+      target.keyFrom === undefined
+        ? 'the server wants a key'
+        : `the key from ${sources[target.keyFrom]} is not valid`
     return [{ check: 'credential', state: 'failed', cause, fix: `pulse login --url ${target.url}` }]
   }
 }

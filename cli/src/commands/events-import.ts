@@ -12,7 +12,7 @@ import type { Mapping } from '../import/mapping.ts'
 import { type Format, formats } from '../import/records.ts'
 import { list, pairs, wholeNumber } from '../option-values.ts'
 import { createProgress, type Progress } from '../progress.ts'
-import { count, duration, printable, type Terminal } from '../terminal.ts'
+import { count, counted, duration, printable, type Terminal } from '../terminal.ts'
 
 interface Options {
   readonly format?: Format
@@ -38,11 +38,11 @@ const examples = `Examples:
 `
 
 const explanation = `
-A record is a line of NDJSON, an element of a JSON array, or a line of CSV under a header. Columns named like
-members of an event (event_id, event_type, user_id, timestamp, source, schema_version) are these; the others
-become properties. An id comes from the column that --id names (a UUID as it is, else made from its value), else
-it is made from the file's digest and the record's number. So importing again adds nothing, and after an
-interruption the same command goes on where it stopped.
+A record is a line of NDJSON, an element of a JSON array, or a line of CSV under a header. Columns
+named like members of an event (event_id, event_type, user_id, timestamp, source, schema_version)
+are these; the others become properties. An id comes from the column that --id names (a UUID as it
+is, else made from its value), else it is made from the file's digest and the record's number. So
+importing again adds nothing, and after an interruption the same command goes on where it stopped.
 
 A map file is JSON: {"type", "id", "timezone", "source", "map": {}, "properties": [], "text": []}.`
 
@@ -130,7 +130,8 @@ async function runImport(
     )
   } catch (error) {
     progress?.stop()
-    terminal.note('Not complete. The same command goes on where this one stopped.')
+    // Where nothing was sent there is nothing to go on with: the file or a column is wrong.
+    if (progress) terminal.note('Not complete. The same command goes on where this one stopped.')
     throw error
   } finally {
     progress?.stop()
@@ -151,7 +152,7 @@ function report(terminal: Terminal, result: ImportResult, errorsFile: string | u
   }
   if (rejected === 0) return
   const next = errorsFile === undefined ? 'add --errors FILE to keep them' : `see ${errorsFile}`
-  throw new CommandError(exitCodes.partial, `${count(rejected)} records were rejected`, next)
+  throw new CommandError(exitCodes.partial, `${counted(rejected, 'record')} rejected`, next)
 }
 
 async function readMapping(options: Options): Promise<Mapping> {

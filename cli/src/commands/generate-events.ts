@@ -6,7 +6,7 @@ import { CommandError } from '../failure.ts'
 import { notNegative, wholeNumber } from '../option-values.ts'
 import { createProgress } from '../progress.ts'
 import { randomEvent, sampleTypes } from '../random-events.ts'
-import { count } from '../terminal.ts'
+import { count, counted } from '../terminal.ts'
 
 interface Options {
   readonly count: number
@@ -41,12 +41,12 @@ export function generateEvents(cli: Cli): Command {
       if (terminal.json) terminal.document('pulse.generate.events.v1', { data: { ...sent, seconds } })
       else
         terminal.print(
-          `Sent ${count(accepted)} events in ${seconds.toFixed(1)} s (${count(accepted / seconds)}/s).`,
+          `Sent ${counted(accepted, 'event')} in ${seconds.toFixed(1)} s (${count(accepted / seconds)}/s).`,
         )
       if (sent.rejected > 0)
         throw new CommandError(
           exitCodes.partial,
-          `${count(sent.rejected)} events were rejected`,
+          `${counted(sent.rejected, 'event')} rejected`,
           'pulse doctor',
         )
     })

@@ -19,7 +19,10 @@ const scopes: readonly Scope[] = [
 
 /** `pulse keys`: the API keys of a server. */
 export function keys(cli: Cli): Command {
-  return group('keys', 'list, create and revoke API keys', [keysList(cli), keysCreate(cli), keysRevoke(cli)])
+  return group('keys', 'list, create and revoke API keys', {
+    commands: [keysList(cli), keysCreate(cli), keysRevoke(cli)],
+    examples: ['keys list', 'keys create shop --scopes events:write'],
+  })
 }
 
 function keysList(cli: Cli): Command {
@@ -80,7 +83,7 @@ function keysRevoke(cli: Cli): Command {
     .description('revoke an API key at once')
     .argument('<id>', 'the id of the key')
     .option('--yes', 'do not ask')
-    .addHelpText('before', 'Examples:\n  pulse keys revoke 3f0c… --yes\n')
+    .addHelpText('before', 'Examples:\n  pulse keys revoke 3f0c1d1e-6a52-4c1b-9a0b-2f1f6f0f7c11 --yes\n')
     .action(async (id: string, options: { yes?: boolean }, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)
       await confirm(cli, `Revoke key ${id}? Whoever uses it is refused from now on.`, options.yes === true)

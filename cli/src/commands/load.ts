@@ -6,7 +6,7 @@ import { type LoadResult, runOpenLoop } from '../load/open-loop.ts'
 import { notNegative, wholeNumber } from '../option-values.ts'
 import { createProgress } from '../progress.ts'
 import { randomEvent } from '../random-events.ts'
-import { count, milliseconds, type Terminal } from '../terminal.ts'
+import { count, counted, milliseconds, type Terminal } from '../terminal.ts'
 
 interface Options {
   readonly events: number
@@ -22,8 +22,9 @@ const examples = `Examples:
 `
 
 const explanation = `
-Requests start on a fixed schedule, whatever the server does, and latency counts from the intended start. Every
-answer other than 2xx and every connection error is a failure. The events are real: they are kept and processed.`
+Requests start on a fixed schedule, whatever the server does, and latency counts from the intended
+start. Every answer other than 2xx and every connection error is a failure. The events are real:
+they are kept and processed.`
 
 /** `pulse load`: an open-loop load test of `POST /events`, one event per request. */
 export function load(cli: Cli): Command {
@@ -95,10 +96,10 @@ function report(terminal: Terminal, asked: Options, result: LoadResult): void {
 function judge({ sent, succeeded, failed }: LoadResult): void {
   if (failed === 0) return
   if (succeeded === 0)
-    throw new CommandError(exitCodes.unavailable, `All ${count(sent)} requests failed`, 'pulse doctor')
+    throw new CommandError(exitCodes.unavailable, `All ${counted(sent, 'request')} failed`, 'pulse doctor')
   throw new CommandError(
     exitCodes.partial,
-    `${count(failed)} of ${count(sent)} requests failed`,
+    `${count(failed)} of ${counted(sent, 'request')} failed`,
     'pulse doctor',
   )
 }

@@ -31,6 +31,9 @@ export function top(cli: Cli): Command {
           if (look > 0) await pause(Math.max(50, options.interval * 1000), signal)
           show(terminal, await client.metrics.summary({ signal }), target.url, live)
         }
+      } catch (error) {
+        // The way out that the screen names is no failure.
+        if (!live || !signal.aborted) throw error
       } finally {
         if (live) terminal.write(leaveScreen)
       }

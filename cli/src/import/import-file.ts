@@ -12,6 +12,7 @@ import { type ImportCounts, type ImportState, openImportState } from './import-s
 import { compileMapping, type Mapping, type ToEvent } from './mapping.ts'
 import { type FileRecord, type Format, openRecords, type Place } from './records.ts'
 import { addCounts, type ReadyEvent, sendBatch } from './send-batch.ts'
+import { unreadable } from './unreadable.ts'
 
 export interface ImportRequest {
   readonly file: string
@@ -177,10 +178,7 @@ async function digestOf(file: string, signal: AbortSignal): Promise<string> {
       hash.update(chunk)
   } catch (error) {
     signal.throwIfAborted()
-    throw new CommandError(
-      exitCodes.failed,
-      `${file} cannot be read: ${error instanceof Error ? error.message : error}`,
-    )
+    throw unreadable(file, error)
   }
   return hash.digest('hex')
 }

@@ -4,6 +4,7 @@ import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
 import { fieldsOf } from './csv-fields.ts'
 import { type RecordScanner, scanArray, scanCsv, scanLines } from './record-scanner.ts'
+import { unreadable } from './unreadable.ts'
 
 export type Format = 'ndjson' | 'json' | 'csv'
 export const formats: readonly Format[] = ['ndjson', 'json', 'csv']
@@ -43,6 +44,13 @@ export interface RecordSource {
   read(from?: Place): AsyncGenerator<FileRecord>
 }
 
+const unusable: readonly (readonly [beginning: string, what: string, next: string])[] = [
+  ['\u00ff\u00fe', 'is UTF-16; events are UTF-8', 'iconv -f UTF-16 -t UTF-8 FILE | pulse events import -'],
+  ['\u00fe\u00ff', 'is UTF-16; events are UTF-8', 'iconv -f UTF-16 -t UTF-8 FILE | pulse events import -'],
+  ['\u001f\u008b', 'is compressed', 'zcat FILE | pulse events import -'],
+  ['PK\u0003\u0004', 'is a zip archive', 'unzip -p FILE | pulse events import -'],
+]
+
 const recordBytesMax = 8 * 1024 * 1024
 
 /**
@@ -54,6 +62,8 @@ export async function openRecords(
   options: { readonly format?: Format | undefined; readonly delimiter?: string | undefined } = {},
 ): Promise<RecordSource> {
   const { head, bytes } = await lookInto(file)
+  const wrong = unusable.find(([beginning]) => head.startsWith(beginning))
+  if (wrong) throw new CommandError(exitCodes.failed, `${file} ${wrong[1]}`, wrong[2])
   const marked = head.startsWith('\u00ef\u00bb\u00bf')
   const begin: Place = { offset: marked ? 3 : 0, line: 1, record: 0 }
   const format = options.format ?? guessFormat(file, head.slice(begin.offset))
@@ -94,10 +104,7 @@ async function lookInto(file: string): Promise<{ head: string; bytes: number }> 
     const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(4096) })
     return { head: buffer.toString('latin1', 0, bytesRead), bytes: (await handle.stat()).size }
   } catch (error) {
-    throw new CommandError(
-      exitCodes.failed,
-      `${file} cannot be read: ${error instanceof Error ? error.message : error}`,
-    )
+    throw unreadable(file, error)
   }
 }
 
