@@ -15,9 +15,9 @@ import {
   Instant,
   Loading,
   Panel,
-  StateBadge,
   Table,
 } from '../design/design.ts'
+import { eventColumns } from '../event-row/event-row.tsx'
 import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
 import { type EventSearch, freeze, isFiltered, toCurl, toEventQuery } from './event-search.ts'
 import { Filters } from './filters.tsx'
@@ -34,23 +34,7 @@ const tookMs = (row: EventRow) =>
   row.processed_at === null ? undefined : Date.parse(row.processed_at) - Date.parse(row.received_at)
 
 const columns: readonly Column<EventRow>[] = [
-  {
-    name: 'Type',
-    long: true,
-    lead: true,
-    cell: (row) => (
-      <Link
-        to="/events/$eventId"
-        params={{ eventId: row.event_id }}
-        data-row
-        className="font-medium hover:underline"
-      >
-        {row.event_type}
-      </Link>
-    ),
-  },
-  { name: 'State', lead: true, cell: (row) => <StateBadge state={row.status} /> },
-  { name: 'User', long: true, cell: (row) => row.user_id ?? <span className="text-faint">none</span> },
+  ...eventColumns,
   { name: 'Received', cell: (row) => <Instant at={row.received_at} inRow /> },
   {
     name: 'Took',

@@ -1,7 +1,8 @@
 import { Link } from '@tanstack/react-router'
 import { useRef } from 'react'
 import type { EventRow } from '../api/api.ts'
-import { buttonLook, Icon, Instant, Panel, StateBadge, Table } from '../design/design.ts'
+import { buttonLook, Icon, Instant, Panel, Table } from '../design/design.ts'
+import { eventColumns } from '../event-row/event-row.tsx'
 
 /** Which rows came after the list was first shown. */
 function useFresh(rows: readonly EventRow[] | undefined): (row: EventRow) => boolean {
@@ -54,27 +55,7 @@ export function Recent({ rows }: { rows: readonly EventRow[] }) {
         keyOf={(row) => row.event_id}
         isFresh={isFresh}
         columns={[
-          {
-            name: 'Type',
-            long: true,
-            lead: true,
-            cell: (row) => (
-              <Link
-                to="/events/$eventId"
-                params={{ eventId: row.event_id }}
-                data-row
-                className="font-medium hover:underline"
-              >
-                {row.event_type}
-              </Link>
-            ),
-          },
-          { name: 'State', lead: true, cell: (row) => <StateBadge state={row.status} /> },
-          {
-            name: 'User',
-            long: true,
-            cell: (row) => row.user_id ?? <span className="text-faint">none</span>,
-          },
+          ...eventColumns,
           { name: 'Received', align: 'right', cell: (row) => <Instant at={row.received_at} inRow /> },
         ]}
       />
