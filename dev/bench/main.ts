@@ -9,11 +9,20 @@ import { overload } from './overload.ts'
 import { peersBench } from './peers/peers.ts'
 import { processBench } from './process.ts'
 import { asJson, asTable } from './report.ts'
+import { startBench } from './start.ts'
 
 // `npm run bench -- NAME [options]` measures on this machine and says on what; nothing is judged, so the exit code is 0
 // also when a figure is missed.
 
-const benches: readonly Bench[] = [intakeSingle, intakeBatch, processBench, overload, memory, peersBench]
+const benches: readonly Bench[] = [
+  startBench,
+  intakeSingle,
+  intakeBatch,
+  processBench,
+  overload,
+  memory,
+  peersBench,
+]
 const exit = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
 process.exitCode = await main(process.argv.slice(2))

@@ -47,7 +47,7 @@ export function asTable(report: Report): string {
     ...report.notes.map((note) => `- ${note}`),
     '',
     `${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}`,
-    `PostgreSQL ${settings.join(', ')}`,
+    ...(settings.length > 0 ? [`PostgreSQL ${settings.join(', ')}`] : []),
     `commit ${machine.commit}, ${report.at}${machine.loadBefore > busyFrom ? `; the machine was busy before (load ${machine.loadBefore})` : ''}`,
   ].join('\n')
 }

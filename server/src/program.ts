@@ -21,8 +21,8 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string
 }
 
-/** How long the lines of a start wait for its banner. */
-const bannerMsMax = 2_000
+/** How long the lines of a start wait for its banner; one that takes longer has something to say. */
+const bannerMsMax = 10_000
 
 /** Runs the server, or a command about its settings, as the whole purpose of a process. Gives its exit code; never rejects. */
 export async function run(argv: readonly string[]): Promise<number> {

@@ -83,37 +83,6 @@ test('a start that forgets the configuration of its tables is refused, and told 
   assert.equal((await run('--config', config)).isBound, true)
 })
 
-test('a warm start of `npm start` is ready within 2 seconds', async (t) => {
-  const setUp = fileURLToPath(new URL('../../dev/setup/run.mjs', import.meta.url))
-  const fresh = await mkdtemp(join(tmpdir(), 'pulse-warm-'))
-  t.after(() => rm(fresh, { recursive: true, force: true, maxRetries: 5 }))
-  const readyMs = async () => {
-    const startedMs = performance.now()
-    const child = spawn(process.execPath, [setUp, 'start', '--port', '0', '--data', fresh], {
-      env: { ...process.env, HOST: '127.0.0.1', LOG_LEVEL: 'silent' },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const ended = once(child, 'exit')
-    let said = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said += text
-    })
-    const look = async () => {
-      const url = /Bound to {3}(\S+)/.exec(said)?.[1]
-      return url !== undefined && (await fetch(`${url}/readyz`)).status === 200 ? true : undefined
-    }
-    await eventually('it is ready', look, 30_000)
-    const ms = performance.now() - startedMs
-    child.kill('SIGTERM')
-    await ended
-    return ms
-  }
-  // The first one may find an empty compile cache; the others share two cores with whatever else is tested.
-  const times = [await readyMs(), await readyMs(), await readyMs(), await readyMs()]
-  t.diagnostic(times.map((ms) => `${Math.round(ms)} ms`).join(', '))
-  assert.ok(Math.min(...times) < 2_000, times.join(', '))
-})
-
 test('a start does not load the engine that it does not use', async () => {
   const text = `
     import { registerHooks } from 'node:module'
