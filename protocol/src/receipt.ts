@@ -11,7 +11,10 @@ export const durabilitySchema = z.union([
 ])
 export type Durability = 'disk' | 'unsynced' | `replicas:${number}`
 
-/** Proof that one event was kept. The same event sent again within `dedupe_until` gets the same receipt. */
+/**
+ * Proof that one event was kept. The same event sent again within `dedupe_until` gets the same receipt, or, where
+ * `dedupe` says `deferred`, another one for the same single effect.
+ */
 export const receiptSchema = z
   .object({
     id: z.string().describe('Names this receipt.'),
@@ -21,6 +24,12 @@ export const receiptSchema = z
     received_at: z.iso.datetime(),
     sha256: z.string().describe('SHA-256 of the event as submitted, as canonical JSON (RFC 8785 key order).'),
     dedupe_until: z.iso.datetime().describe('Until then the same event_id is recognised.'),
+    dedupe: z
+      .literal('deferred')
+      .optional()
+      .describe(
+        'The log cannot look for repeats while it appends: sent again, the event gets a receipt of its own, and has one effect.',
+      ),
   })
   .meta({ id: 'Receipt' })
 export interface Receipt {
@@ -31,6 +40,7 @@ export interface Receipt {
   readonly received_at: string
   readonly sha256: string
   readonly dedupe_until: string
+  readonly dedupe?: 'deferred'
 }
 
 /** Answer to one accepted event. */

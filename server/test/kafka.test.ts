@@ -67,7 +67,11 @@ test('on Kafka the same event sent again and again is one row and one effect, an
   })
   const [kept, failing] = [event('kept.well'), event('fails.first')]
   const sent = [kept, kept, failing, kept, failing]
-  for (const each of sent) assert.equal((await call('POST', '/events', each)).status, 202)
+  for (const each of sent) {
+    const { status, body } = await call('POST', '/events', each)
+    assert.equal(status, 202)
+    assert.equal((body.receipt as { dedupe?: string }).dedupe, 'deferred')
+  }
   const other = await call('POST', '/events', { ...kept, properties: { n: 2 } })
   assert.equal(other.status, 202)
   // A request may hold one twice too.

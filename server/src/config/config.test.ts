@@ -275,6 +275,11 @@ const combinations: readonly [title: string, env: Record<string, string>, wrong:
     ['HOST'],
   ],
   ['kafka without brokers', { LOG_DRIVER: 'kafka' }, ['KAFKA_BROKERS']],
+  [
+    'kafka, where rows go before their ids',
+    { LOG_DRIVER: 'kafka', KAFKA_BROKERS: 'a:1', ROW_RETENTION_DAYS: '2' },
+    ['ROW_RETENTION_DAYS'],
+  ],
   ['waits in the wrong order', { RETRY_BASE_MS: '100', RETRY_MAX_MS: '99' }, ['RETRY_MAX_MS']],
   ['an event longer than a body', { EVENT_BYTES_MAX: '2048', BODY_BYTES_MAX: '2047' }, ['EVENT_BYTES_MAX']],
   ['every origin and one', { CORS_ORIGINS: '*,https://a.example' }, ['CORS_ORIGINS']],

@@ -53,9 +53,19 @@ function wrongTls(values: SettingValues): ConfigProblem[] {
 }
 
 function wrongStorage(values: SettingValues): ConfigProblem[] {
-  if (values.logDriver === 'kafka' && values.kafkaBrokers.length === 0)
-    return [{ setting: 'KAFKA_BROKERS', message: 'LOG_DRIVER kafka needs at least one broker as host:port' }]
-  return []
+  if (values.logDriver !== 'kafka') return []
+  const problems: ConfigProblem[] = []
+  if (values.kafkaBrokers.length === 0)
+    problems.push({
+      setting: 'KAFKA_BROKERS',
+      message: 'LOG_DRIVER kafka needs at least one broker as host:port',
+    })
+  if (values.rowRetentionDays * 24 < values.idWindowHours)
+    problems.push({
+      setting: 'ROW_RETENTION_DAYS',
+      message: `${values.rowRetentionDays} days are less than ID_WINDOW_HOURS, ${values.idWindowHours} hours, and with LOG_DRIVER kafka ids are known by their rows`,
+    })
+  return problems
 }
 
 function wrongProcessing(values: SettingValues): ConfigProblem[] {

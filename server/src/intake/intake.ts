@@ -74,7 +74,7 @@ class OpenIntake implements Intake {
     this.#needs = needs
     this.#admission = new Admission(needs)
     this.#read = createEventReader(needs)
-    this.#answers = createAnswers({ durability: needs.log.can.durability, idWindowMs: needs.idWindowMs })
+    this.#answers = createAnswers({ can: needs.log.can, idWindowMs: needs.idWindowMs })
   }
 
   get inFlight(): number {
