@@ -22,7 +22,10 @@ export default defineConfig({
             // What every page needs, in two files: together they compress better, and the first stays in the
             // browser's cache when only pages have changed.
             { name: 'framework', test: /node_modules[\\/](react|react-dom|scheduler|@tanstack)[\\/]/ },
-            { name: 'design', test: /web[\\/]src[\\/]design[\\/](?!menu-content|tabs)/ },
+            {
+              name: 'shared',
+              test: /(web[\\/]src[\\/](design|api|shell|event-row)|client[\\/]src)[\\/](?!menu-content|tabs|palette|help)/,
+            },
           ],
         },
       },

@@ -324,20 +324,20 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
   test('the script of the overview comes compressed, in at most 150 kB', async () => {
     await using window = await openWindow(browser, { signedInAs: operator.page.context() })
     const { page } = window
-    const sizes: Promise<number>[] = []
-    page.on('response', (answer) => {
-      if (!answer.url().endsWith('.js')) return
-      sizes.push(
-        answer
-          .request()
-          .sizes()
-          .then(({ responseBodySize }) => responseBodySize),
-      )
+    const scripts = new Set<string>()
+    page.on('request', (asked) => {
+      if (asked.resourceType() === 'script') scripts.add(asked.url())
     })
     await page.goto(`${server.url}/ui/`)
     await page.getByRole('img', { name: /^Memory/ }).waitFor()
+    // Asked for once more by hand: this browser takes Brotli, the limit is for those that take gzip.
+    const sizes = [...scripts].map(async (url) => {
+      const answer = await fetch(url, { headers: { 'accept-encoding': 'gzip' } })
+      await answer.body?.cancel()
+      return Number(answer.headers.get('content-length'))
+    })
     const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
-    assert.ok(bytes > 50_000 && bytes <= 150_000, `${bytes} bytes in ${sizes.length} files`)
+    assert.ok(bytes > 100_000 && bytes <= 150_000, `${bytes} bytes in ${sizes.length} files`)
     for (const encoding of ['br', 'gzip', 'identity']) {
       const answer = await fetch(`${server.url}/ui/`)
       const script = /assets\/index-[\w-]+\.js/.exec(await answer.text())?.[0] ?? ''
