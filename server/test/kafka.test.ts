@@ -76,18 +76,10 @@ test('on Kafka the same event sent again and again is one row and one effect, an
   assert.equal(other.status, 202)
   // A request may hold one twice too.
   assert.equal((await call('POST', '/events', [failing, failing])).status, 200)
-  const summary = async () =>
-    (await call('GET', '/metrics/summary')).body as unknown as {
-      backlog: { events: number; seconds: number }
-    }
-  await eventually(
-    'the backlog is told',
-    async () => {
-      const { backlog } = await summary()
-      return backlog.events >= 8 && backlog.seconds > 1 ? true : undefined
-    },
-    10_000,
-  )
+  const backlog = async () =>
+    (await call('GET', '/metrics/summary')).body.backlog as { events: number; seconds: number }
+  const isTold = async () => ((await backlog()).events >= 8 && (await backlog()).seconds > 1) || undefined
+  await eventually('the backlog is told', isTold, 10_000)
 
   assert.equal((await call('GET', `/events/${kept.event_id}`)).body.status, 'accepted')
   assert.equal((await call('GET', `/events/${randomUUID()}`)).status, 404)
@@ -95,7 +87,7 @@ test('on Kafka the same event sent again and again is one row and one effect, an
   const counts = () => countsOf(installation, topic)
   await eventually(
     'everything has its verdict',
-    async () => ((await summary()).backlog.events === 0 ? true : undefined),
+    async () => ((await backlog()).events === 0 ? true : undefined),
     20_000,
   )
   await eventually(
