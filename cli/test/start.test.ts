@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -84,7 +84,7 @@ test('a second signal ends a server that is still finishing, at once', async (t)
   process.kill(Number(postmaster), 'SIGINT')
 })
 
-test('a taken port exits with 7', async () => {
+test('a taken port exits with 7, in one line and before a database is made for it', async () => {
   await using first = await startTestServer()
   await using folder = await openTemporaryFolder()
   await using home = await openTemporaryFolder()
@@ -93,7 +93,8 @@ test('a taken port exits with 7', async () => {
     env: { HOME: home.path },
   })
   assert.equal(second.exitCode, 7)
-  assert.match(second.stderr, new RegExp(port))
+  assert.match(second.stderr, new RegExp(`^pulse: port ${port} is taken by process .*main\\.ts --port 0 .*\\n$`))
+  assert.deepEqual(await readdir(folder.path), [])
 })
 
 test('config check names every wrong setting and exits with 3; a good one exits with 0', async () => {

@@ -104,8 +104,11 @@ export interface Client {
     history(query?: { readonly seconds?: number | undefined }, options?: CallOptions): Promise<History>
   }
   readonly keys: {
-    /** The newest hundred API keys, revoked ones too. */
-    list(options?: CallOptions): Promise<Page<ApiKey>>
+    /** API keys, newest first, revoked ones too; a hundred a page. */
+    list(
+      query?: { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+      options?: CallOptions,
+    ): Promise<Page<ApiKey>>
     /** Makes a key; its secret is in the answer and never again. `rate_limit` reads like `100/1m`. */
     create(
       key: { readonly name: string; readonly scopes: readonly Scope[]; readonly rate_limit?: string | null },
@@ -192,7 +195,7 @@ export function createClient(options: ClientOptions): Client {
       history: (query, how) => get('/metrics/history', params({ ...query }), how),
     },
     keys: {
-      list: (how) => get('/admin/keys', undefined, how),
+      list: (query, how) => get('/admin/keys', params({ ...query }), how),
       create: (key, how) => post('/admin/keys', key, how),
       revoke: async (id, how) => void (await remove(`/admin/keys/${part(id)}`, how)),
     },

@@ -14,7 +14,7 @@ import { type Database, type DatabaseDescription, openDatabase } from './databas
 import { demoHandlers, startDemo } from './demo/demo.ts'
 import { dashboard } from './http/dashboard.ts'
 import { createHttp, type Http } from './http/http.ts'
-import { listen } from './http/listen.ts'
+import { checkPort, listen } from './http/listen.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/intake-routes.ts'
 import { createIntakeReport } from './intake/report.ts'
@@ -90,6 +90,8 @@ async function openParts(
   needs: AppNeeds,
   opened: AsyncDisposableStack,
 ): Promise<Omit<App, typeof Symbol.asyncDispose>> {
+  // Listening comes last; that it cannot be done is told before a database is started for nothing.
+  await checkPort(needs.config.http)
   const app = await openFoundation(needs, opened)
   const accounts = await openAccess(app, opened)
   const operations = await openWatch(app, opened)

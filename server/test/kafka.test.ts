@@ -76,8 +76,10 @@ test('on Kafka the same event sent again and again is one row and one effect, an
   assert.equal(other.status, 202)
   // A request may hold one twice too.
   assert.equal((await call('POST', '/events', [failing, failing])).status, 200)
-  const backlog = async () =>
-    (await call('GET', '/metrics/summary')).body.backlog as { events: number; seconds: number }
+  const backlog = async () => {
+    const { body } = await call('GET', '/metrics/summary')
+    return (body as unknown as { backlog: { events: number; seconds: number } }).backlog
+  }
   const isTold = async () => ((await backlog()).events >= 8 && (await backlog()).seconds > 1) || undefined
   await eventually('the backlog is told', isTold, 10_000)
 

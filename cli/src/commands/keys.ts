@@ -1,4 +1,4 @@
-import type { Scope } from '@pulse/client'
+import type { ApiKey, Scope } from '@pulse/client'
 import { Command, InvalidArgumentError } from 'commander'
 import { type Cli, connect } from '../cli.ts'
 import { confirm } from '../confirm.ts'
@@ -31,9 +31,16 @@ function keysList(cli: Cli): Command {
     .addHelpText('before', 'Examples:\n  pulse keys list\n  pulse keys list --json\n')
     .action(async (_options: unknown, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)
-      const page = await client.keys.list({ signal })
-      if (terminal.json) return terminal.document('pulse.keys.list.v1', { ...page })
-      const rows = page.data.map((key) => [
+      const found: ApiKey[] = []
+      let cursor: string | undefined
+      do {
+        const page = await client.keys.list({ cursor }, { signal })
+        found.push(...page.data)
+        cursor = page.cursor ?? undefined
+      } while (cursor !== undefined)
+      if (terminal.json)
+        return terminal.document('pulse.keys.list.v1', { data: found, cursor: null, has_more: false })
+      const rows = found.map((key) => [
         key.id,
         key.name,
         key.scopes.join(','),

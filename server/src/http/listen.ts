@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import type { Http } from './http.ts'
 
 /** The process that holds a port, as far as this user may see. */
@@ -20,6 +22,19 @@ export class ListenError extends Error {
     super(message, options)
     this.code = code
     this.holder = options.holder
+  }
+}
+
+/** Asks whether a server could listen there, before anything is started for it. Rejects with ListenError. */
+export async function checkPort(at: { host: string; port: number }): Promise<void> {
+  const probe = createServer()
+  try {
+    probe.listen(at.port, at.host)
+    await once(probe, 'listening')
+  } catch (error) {
+    throw await explain(error, at)
+  } finally {
+    probe.close()
   }
 }
 
