@@ -93,7 +93,10 @@ test('a taken port exits with 7, in one line and before a database is made for i
     env: { HOME: home.path },
   })
   assert.equal(second.exitCode, 7)
-  assert.match(second.stderr, new RegExp(`^pulse: port ${port} is taken by process .*main\\.ts --port 0 .*\\n$`))
+  assert.match(
+    second.stderr,
+    new RegExp(`^pulse: port ${port} is taken by process .*main\\.ts --port 0 .*\\n$`),
+  )
   assert.deepEqual(await readdir(folder.path), [])
 })
 

@@ -33,6 +33,7 @@ async function untilState(event_id: string, state: string): Promise<void> {
 }
 
 interface Line {
+  readonly request_id?: string
   readonly module?: string
   readonly event_id?: string
   readonly correlation_id?: string
@@ -56,6 +57,7 @@ test('EF-16 one event_id finds the lines of that event from request to row, and 
     { event_id: failing, event_type: 'purchase', user_id: 'u2', properties: {} },
   ])
   assert.equal(answer.status, 200)
+  const requestId = answer.headers.get('x-request-id')
   await untilState(good, 'processed')
   await untilState(other, 'processed')
   await untilState(failing, 'dead')
@@ -64,6 +66,7 @@ test('EF-16 one event_id finds the lines of that event from request to row, and 
     const modules = new Set(lines.map((line) => line.module))
     assert.ok(modules.has('intake') && modules.has('processing'), `${id}: ${JSON.stringify(lines)}`)
     for (const line of lines) {
+      if (line.module === 'intake') assert.equal(line.request_id, requestId)
       assert.deepEqual([line.event_id, line.correlation_id], [id, id])
       for (const stranger of [good, other, failing].filter((one) => one !== id))
         assert.ok(!JSON.stringify(line).includes(stranger), JSON.stringify(line))

@@ -26,7 +26,7 @@ export function startDemo(needs: { intake: Intake; random?: () => number }): Asy
     const body = Buffer.from(JSON.stringify(sampleEvent(random)))
     const headers = { 'content-type': 'application/json' }
     // A refusal (overload, a database that is away) is the intake's to report; the next sample comes anyway.
-    sending = needs.intake.accept({ body, headers, callerId: 'demo' }).then(
+    sending = needs.intake.accept({ body, headers, callerId: 'demo', requestId: 'demo' }).then(
       () => {},
       () => {},
     )

@@ -79,6 +79,7 @@ export function intakeRoutes(http: Http, needs: { intake: Intake; report: Intake
           body: request.body as Buffer | undefined,
           headers: request.headers,
           callerId: callerOf(request).id,
+          requestId: request.id,
         })
         if (answer.replayed) reply.header('idempotency-replayed', 'true')
         if (answer.status === 503 || answer.status === 429) reply.header('retry-after', '2')

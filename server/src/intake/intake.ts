@@ -33,6 +33,8 @@ export interface IntakeRequest {
   readonly headers: IncomingHttpHeaders
   /** Names the credential; an Idempotency-Key belongs to it. */
   readonly callerId: string
+  /** Finds the request's lines in the log. */
+  readonly requestId: string
 }
 
 /** An answer ready to be sent: `body` is JSON text. */
@@ -93,7 +95,10 @@ class OpenIntake implements Intake {
       const replayed = key ? (await this.#claim(request, key)).replayed : false
       const verdicts = await this.#settle(taken.readings)
       if (taken.throttled) verdicts.push(...taken.throttled)
-      this.#needs.report.answered(verdicts, taken.readings, performance.now() - startedMs)
+      this.#needs.report.answered(verdicts, taken.readings, {
+        ms: performance.now() - startedMs,
+        requestId: request.requestId,
+      })
       return taken.batch
         ? this.#answerBatch(verdicts, replayed)
         : this.#answerSingle(verdicts[0] as Verdict, replayed)

@@ -5,8 +5,12 @@ import type { Reading } from './event-reader.ts'
 
 /** The facts of intake. */
 export interface IntakeReport {
-  /** One request was answered: what became of each of its events, and how long it took. */
-  answered(verdicts: readonly Verdict[], readings: readonly Reading[], ms: number): void
+  /** One request was answered: what became of each of its events, which request that was, and how long it took. */
+  answered(
+    verdicts: readonly Verdict[],
+    readings: readonly Reading[],
+    request: { readonly requestId: string; readonly ms: number },
+  ): void
   /** A request was refused before its events were looked at. */
   refused(reason: string, events: number): void
 }
@@ -15,7 +19,7 @@ export interface IntakeReport {
 export function createIntakeReport(to: { observations: Observations; log: Logger }): IntakeReport {
   const { observations, log } = to
   return {
-    answered(verdicts, readings, ms) {
+    answered(verdicts, readings, { requestId, ms }) {
       const tally = new Map<Verdict['status'], Map<string, number>>()
       for (let i = 0; i < verdicts.length; i++) {
         const reading = readings[i]
@@ -30,8 +34,9 @@ export function createIntakeReport(to: { observations: Observations; log: Logger
           if (status === 'accepted' || status === 'duplicate') kept += events
         }
       if (kept > 0) observations.acknowledged(ms, kept)
-      if (log.isLevelEnabled('debug')) logEach(log, verdicts, readings)
-      else if (kept < verdicts.length && log.isLevelEnabled('info')) logRefused(log, verdicts)
+      if (log.isLevelEnabled('debug')) logEach(log.child({ request_id: requestId }), verdicts, readings)
+      else if (kept < verdicts.length && log.isLevelEnabled('info'))
+        logRefused(log.child({ request_id: requestId }), verdicts)
     },
     refused(reason, events) {
       observations.rejected(reason, events)
