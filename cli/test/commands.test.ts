@@ -74,7 +74,7 @@ test('EF-24 top ends with 130 when it is interrupted', async () => {
   assert.deepEqual([exitCode, stderr], [130, 'pulse: Interrupted.\n'])
 })
 
-test('EF-25 load --events 200 --rate 100 takes 2 s, reaches its rate and prints success rate and percentiles', async () => {
+test('EF-22 EF-25 load --events 200 --rate 100 takes 2 s, reaches its rate and prints success rate and percentiles', async () => {
   const { exitCode, stdout } = await server.pulse(['load', '--events', '200', '--rate', '100', '--json'])
   assert.equal(exitCode, 0)
   const { data } = document<{ data: LoadResult }>(stdout)

@@ -35,12 +35,16 @@ async function startSaying(
   return { child, said: () => said }
 }
 
-test('start prints at most eight lines, and SIGTERM stops the server with exit code 0', async () => {
+test('EF-27 start brings everything up, healthy, in at most eight lines, and SIGTERM stops it with exit code 0', async () => {
   await using folder = await openTemporaryFolder()
   await using home = await openTemporaryFolder()
   const { child, said } = await startSaying(folder.path, home.path, /Bound to/)
   const lines = said().trimEnd().split('\n')
   assert.ok(lines.length <= 8, said())
+  const url = /Bound to {3}(\S+)/.exec(said())?.[1]
+  const health = await fetch(`${url}/health`)
+  assert.equal(health.status, 200)
+  assert.equal(((await health.json()) as { status: string }).status, 'healthy')
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   assert.deepEqual(await exited, [0, null])

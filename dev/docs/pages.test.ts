@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -26,6 +27,16 @@ test('the page of limits shows sizes, times and counts the way people write them
   assert.match(page, /\| events in an array or NDJSON \| 5,000 \|/)
   assert.match(page, /\| life of a ticket, which works once \| 30 s \|/)
   assert.match(page, /\| an event in the log \| 7 days \|/)
+})
+
+test('EF-28 what people look for has its page: architecture, quick start, testing, operation', () => {
+  for (const [path, heading] of [
+    ['docs/ARCHITECTURE.md', /^## Life of one event$/m],
+    ['README.md', /^## Quick start: /m],
+    ['CONTRIBUTING.md', /^## Tests$/m],
+    ['docs/operating/README.md', /^## As a systemd service$/m],
+  ] as const)
+    assert.match(readFileSync(join(root, path), 'utf8'), heading)
 })
 
 test('every limit of the wire stands in the page with its value', () => {

@@ -46,7 +46,7 @@ async function countsOf(installation: Installation, topic: string): Promise<Coun
   return row
 }
 
-test('on Kafka the same event sent again and again is one row and one effect, another one under its id a dead letter, and the backlog is true', {
+test('EF-29 EF-30 on Kafka the same event sent again and again is one row and one effect, another one under its id a dead letter, and the backlog is true', {
   skip: services.skip('kafka', 'postgres'),
 }, async () => {
   await using database = await freshDatabase(services.address('postgres'))
