@@ -59,14 +59,15 @@ export function Tile({ label, value, unit, tone, aside, children }: TileProps) {
       <div className="mt-1 flex items-center justify-between gap-3">
         <p
           className={classNames(
-            'figures flex items-baseline gap-1.5 text-figure font-medium tracking-tight',
+            // A figure that breaks reads as two; what stands beside it gives way.
+            'figures flex shrink-0 items-baseline gap-1.5 whitespace-nowrap text-figure font-medium tracking-tight',
             tone && ink[tone],
           )}
         >
           <span>{value}</span>
           {unit && <span className="text-lg font-normal tracking-normal text-muted">{unit}</span>}
         </p>
-        {aside}
+        {aside && <div className="flex min-w-0 justify-end overflow-hidden">{aside}</div>}
       </div>
       <div className="figures mt-2 text-sm text-muted">{children}</div>
     </section>
