@@ -28,8 +28,10 @@ import type {
   Summary,
   Ticket,
 } from './answers.ts'
+import { createFilters, type Filters } from './filters.ts'
 import { type Accepted, publish, publishBatch } from './publishing.ts'
 import { PulseError } from './pulse-error.ts'
+import { createStreams, type Streams } from './streams.ts'
 import {
   type Call,
   type CallOptions,
@@ -40,8 +42,10 @@ import {
 
 export type * from './answers.ts'
 export { newEventId } from './event-id.ts'
+export type * from './filters.ts'
 export type { Accepted } from './publishing.ts'
 export type { ErrorCode } from './pulse-error.ts'
+export type * from './streams.ts'
 export type { CallOptions, Credential, RetryOptions } from './transport.ts'
 export { PulseError }
 
@@ -89,6 +93,10 @@ export interface Client {
     /** The whole life of one event. Rejects with `not_found`. */
     get(eventId: string, options?: CallOptions): Promise<EventLife>
   }
+  /** What subscribers get. */
+  readonly filters: Filters
+  /** Who listens, and why somebody got an event or did not. */
+  readonly streams: Streams
   readonly deadLetters: {
     /** One page of dead letters, newest first. */
     list(query?: DeadLetterQuery, options?: CallOptions): Promise<Page<DeadLetter>>
@@ -185,6 +193,8 @@ export function createClient(options: ClientOptions): Client {
       list: (query, how) => get('/events', eventParams(query), how),
       get: (eventId, how) => get(`/events/${part(eventId)}`, undefined, how),
     },
+    filters: createFilters(transport),
+    streams: createStreams(transport),
     deadLetters: {
       list: (query, how) => get('/dead-letters', params({ ...query }), how),
       get: (id, how) => get(`/dead-letters/${part(id)}`, undefined, how),

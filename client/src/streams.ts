@@ -1,0 +1,81 @@
+import type { CallOptions, Transport } from './transport.ts'
+
+/** A stream that is open on the server that answers. */
+export interface OpenStream {
+  readonly session: string
+  /** Null: it follows a filter of its own and no subscriber. */
+  readonly subscriber: string | null
+  readonly transport: 'websocket' | 'plain' | 'sse'
+  readonly state: 'quiet' | 'waiting' | 'replaying' | 'live' | 'lagging'
+  readonly opened_at: string
+  /** Names of the filters that it is delivered by. */
+  readonly filters: readonly string[]
+  readonly position: string | null
+  /** Up to where the client says that it has dealt with everything. */
+  readonly acked: string | null
+  /** Events of any kind between its place and the end of the log. */
+  readonly behind_events: number
+  readonly queued_bytes: number
+  readonly delivered: number
+  readonly gaps: number
+  /** Times that it was too slow for what matches. */
+  readonly lagged: number
+}
+
+/** What one version of a filter says of an event. */
+export interface FilterVerdict {
+  readonly name: string
+  readonly version: number
+  /** Whether this version held where the event stands. */
+  readonly applies: 'yes' | 'stored_later' | 'changed_before'
+  readonly matches: boolean
+  /** The tests that failed, with what was found. */
+  readonly failed: readonly string[]
+}
+
+/** Why a subscriber got an event, or did not. */
+export interface Explanation {
+  readonly event_id: string
+  readonly subscriber: string
+  readonly position: string
+  readonly verdict: 'matches' | 'no_filter' | 'filter_stored_later' | 'filter_changed' | 'does_not_match'
+  /** The verdict in a sentence. */
+  readonly answer: string
+  /** False once retention has taken the event from the log: no replay can bring it any more. */
+  readonly replayable: boolean
+  readonly filters: readonly FilterVerdict[]
+  readonly streams: readonly {
+    readonly session: string
+    readonly transport: string
+    readonly state: string
+    /** `passed`: its place lies behind the event. */
+    readonly place: 'passed' | 'not_yet'
+  }[]
+}
+
+/** Who listens, and why somebody got an event or did not. Every method rejects with PulseError. */
+export interface Streams {
+  /** Streams that are open on the server that answers, up to 1,000. */
+  list(
+    query?: { readonly subscriber?: string | undefined },
+    options?: CallOptions,
+  ): Promise<readonly OpenStream[]>
+  /** Explains one event to one subscriber. Rejects with `not_found`. */
+  explain(
+    asked: { readonly event: string; readonly subscriber: string },
+    options?: CallOptions,
+  ): Promise<Explanation>
+}
+
+/** Makes the calls about streams. */
+export function createStreams(transport: Transport): Streams {
+  const get = async <Body>(path: string, query: URLSearchParams, how?: CallOptions) =>
+    (await transport.send<Body>({ method: 'GET', path, query, repeatable: true }, how)).body
+  return {
+    list: async ({ subscriber } = {}, how) => {
+      const query = new URLSearchParams(subscriber === undefined ? {} : { subscriber })
+      return (await get<{ data: readonly OpenStream[] }>('/streams', query, how)).data
+    },
+    explain: ({ event, subscriber }, how) => get('/explain', new URLSearchParams({ event, subscriber }), how),
+  }
+}
