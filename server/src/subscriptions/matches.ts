@@ -1,7 +1,9 @@
 import type { Event } from '@pulse/protocol/event'
 import { isInBlock, readAddress, readBlock } from './addresses.ts'
+import { printExpression } from './expression.ts'
 import { foldCase } from './fold-case.ts'
 import type { Path, Scalar, Test, Tree } from './tree.ts'
+import { negated, partsOf } from './tree-building.ts'
 import { readWildcard, wildcardMatches } from './wildcard.ts'
 
 /** An object of the event, or the event itself. */
@@ -33,8 +35,58 @@ export function holds(tree: Tree, object: Members): boolean {
   }
 }
 
+/**
+ * Why an event does not pass a filter: every test that stands in the way, in the words of the expression, with what was found
+ * instead. Of alternatives all are named, for each would have done. Empty if the event passes.
+ */
+export function whyNot(tree: Tree, event: Event): readonly string[] {
+  return reasons(tree, event as object as Members)
+}
+
+function reasons(tree: Tree, event: Members): readonly string[] {
+  if (holds(tree, event)) return []
+  const { kind } = tree
+  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree), event)
+  if (kind === 'not') return reasonsAgainst(tree.of, event)
+  return [`${printExpression(tree)}: ${found(tree, event)}`]
+}
+
+/** Why a tree holds that should not. */
+function reasonsAgainst(tree: Tree, event: Members): readonly string[] {
+  const { kind } = tree
+  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree).map(negated), event)
+  if (kind === 'not') return reasons(tree.of, event)
+  return [`${printExpression({ kind: 'not', of: tree })}: ${found(tree, event)}`]
+}
+
+function reasonsOf(parts: readonly Tree[], event: Members): readonly string[] {
+  if (parts.length === 0) return ['nothing: no event passes this']
+  return [...new Set(parts.flatMap((each) => reasons(each, event)))]
+}
+
+const shownMax = { values: 5, chars: 100 } as const
+
+function found(tree: Tree, event: Members): string {
+  if (tree.kind === 'within') {
+    let objects = 0
+    anyAt(event, tree.path, (value) => {
+      if (isMembers(value)) objects++
+      return false
+    })
+    return objects === 0 ? 'there is no such object' : `found ${objects} object${objects === 1 ? '' : 's'}`
+  }
+  const values = 'path' in tree ? valuesAt(event, tree.path) : []
+  if (values.length === 0) return 'there is no value'
+  const shown = values.slice(0, shownMax.values).map((value) => {
+    const text = JSON.stringify(value)
+    return text.length > shownMax.chars ? `${text.slice(0, shownMax.chars)}…` : text
+  })
+  const more = values.length - shown.length
+  return `found ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
 /** The values of a path in the order of the event: what is no object and no array, each element for itself. */
-export function valuesAt(object: Members, path: Path): readonly Scalar[] {
+function valuesAt(object: Members, path: Path): readonly Scalar[] {
   const values: Scalar[] = []
   anyAt(object, path, (value) => {
     if (isScalar(value)) values.push(value)

@@ -1,4 +1,4 @@
-import type { Path, Test, Tree } from './tree.ts'
+import type { Bound, Path, Test, Tree } from './tree.ts'
 import { readWildcard } from './wildcard.ts'
 
 /** The trees that a tree is made of, without those deeper down. */
@@ -15,16 +15,20 @@ export function partsOf(tree: Tree): readonly Tree[] {
   }
 }
 
-/** All of the trees; one alone is itself. */
+/** All of the trees; one alone is itself, and what is already all of some is not nested. */
 export function allOf(trees: readonly Tree[]): Tree {
-  const [only] = trees
-  return trees.length === 1 && only ? only : { kind: 'all', of: trees }
+  return flat('all', trees)
 }
 
-/** Any of the trees; one alone is itself. */
+/** Any of the trees, in the same way. */
 export function anyOf(trees: readonly Tree[]): Tree {
-  const [only] = trees
-  return trees.length === 1 && only ? only : { kind: 'any', of: trees }
+  return flat('any', trees)
+}
+
+function flat(kind: 'all' | 'any', trees: readonly Tree[]): Tree {
+  const of = trees.flatMap((each) => (each.kind === kind ? partsOf(each) : [each]))
+  const [only] = of
+  return of.length === 1 && only ? only : { kind, of }
 }
 
 /** What holds exactly where the tree does not, with no `not` where another word says it. */
@@ -52,6 +56,27 @@ export function below(path: Path, tree: Tree): Tree {
   }
 }
 
+type RangeTest = Extract<Test, { kind: 'range' }>
+
+interface Comparison {
+  readonly end: 'low' | 'high'
+  readonly included: boolean
+}
+
+/** What a comparison with a number says: which end of the range it sets, and whether the number itself passes. */
+export const comparisons: ReadonlyMap<string, Comparison> = new Map([
+  ['>', { end: 'low', included: false }],
+  ['>=', { end: 'low', included: true }],
+  ['<', { end: 'high', included: false }],
+  ['<=', { end: 'high', included: true }],
+])
+
+/** A range with the ends given, and open where none is. */
+export function rangeOf(ends: { readonly low?: Bound; readonly high?: Bound }): RangeTest {
+  const { low = { value: -Infinity, included: false }, high = { value: Infinity, included: false } } = ends
+  return { kind: 'range', low, high }
+}
+
 /**
  * The tests that mean the same as one of the wildcards. Most people's wildcards have one star at an end: these are a
  * prefix or a suffix, which an index can look up, while a wildcard must be tried.
@@ -59,9 +84,8 @@ export function below(path: Path, tree: Tree): Tree {
 export function wildcardTests(values: readonly string[]): readonly Test[] {
   return joined(
     values.map((value): Test => {
-      const [first = '', last = '', ...more] = readWildcard(value) ?? [value]
-      const stars = (readWildcard(value)?.length ?? 1) - 1
-      if (stars === 0) return { kind: 'equals', values: [first] }
+      const [first = '', last, ...more] = readWildcard(value) ?? [value]
+      if (last === undefined) return { kind: 'equals', values: [first] }
       if (more.length === 0 && last === '') return { kind: 'prefix', values: [first], ignoreCase: false }
       if (more.length === 0 && first === '') return { kind: 'suffix', values: [last], ignoreCase: false }
       return { kind: 'wildcard', values: [value] }
@@ -70,7 +94,7 @@ export function wildcardTests(values: readonly string[]): readonly Test[] {
 }
 
 /** Tests of one kind become one with all their values, each once; in the order of the first of each kind. */
-function joined(tests: readonly Test[]): readonly Test[] {
+export function joined(tests: readonly Test[]): readonly Test[] {
   const groups = new Map<unknown, Test>()
   for (const test of tests) {
     const group = groupOf(test)
