@@ -177,12 +177,16 @@ export interface Health {
   readonly services: Readonly<Record<string, 'up' | 'down'>>
 }
 
-/** An API key without its secret. `rate_limit` reads like `100/1m`. */
+/**
+ * An API key without its secret. `rate_limit` reads like `100/1m`; `subscribers` says whose streams it may read, `*`
+ * standing for any characters (null: anyone's).
+ */
 export interface ApiKey {
   readonly id: string
   readonly name: string
   readonly scopes: readonly Scope[]
   readonly rate_limit: string | null
+  readonly subscribers: string | null
   readonly created_at: string
   readonly last_used_at: string | null
   readonly revoked_at: string | null

@@ -1,248 +1,127 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The client of a Pulse server, for Node and browsers: `fetch` and nothing else.
+ * The client of a Pulse server, for Node and browsers: `fetch`, `WebSocket` and nothing else.
  *
  *     const pulse = createClient({ url: 'http://127.0.0.1:8000', credential: key })
  *     await pulse.events.publish({ event_type: 'purchase', properties: { amount: 42 } })
+ *     for await (const item of pulse.subscribe({ subscriber: 'user_1' })) console.log(item)
  *
  * Calls that fail for a passing reason are repeated with growing waits, as `Retry-After` asks. A call that
  * creates something without an id of its own (a key, a token) is repeated only if it was never begun.
  */
 import type { EventState, SubmittedEvent } from '@pulse/protocol/event'
+import type { Condition } from '@pulse/protocol/filter'
 import type { BatchResult } from '@pulse/protocol/receipt'
-import type {
-  ApiKey,
-  DeadLetter,
-  EventLife,
-  EventRow,
-  EventTypeInfo,
-  Health,
-  History,
-  NewApiKey,
-  NewToken,
-  Page,
-  Redriven,
-  Role,
-  Scope,
-  Session,
-  SignInLink,
-  Summary,
-  Ticket,
-} from './answers.ts'
+import { type AccessWay, accessTo, wayOf } from './access.ts'
+import type { Ticket } from './answers.ts'
+import { type Calls, type CallsOptions, createCalls, createCallsTransport } from './calls.ts'
+import { systemClock } from './clock.ts'
 import { createFilters, type Filters } from './filters.ts'
+import { watchPage } from './page.ts'
+import { openPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { type Accepted, publish, publishBatch } from './publishing.ts'
 import { PulseError } from './pulse-error.ts'
+import { socketOpener, type WebSocketConstructor } from './socket.ts'
 import { createStreams, type Streams } from './streams.ts'
+import { type SubscribeOptions, type Subscription, subscribe } from './subscription.ts'
 import {
   type Call,
   type CallOptions,
   type Credential,
   createTransport,
   type RetryOptions,
+  type Transport,
 } from './transport.ts'
 
+export type { AccessWay } from './access.ts'
 export type * from './answers.ts'
+export type { ConnectionState, Notice } from './connection.ts'
 export { newEventId } from './event-id.ts'
 export type * from './filters.ts'
+export { memoryStore, type PositionStore, storageStore, type TextStorage } from './position-store.ts'
+export type { Publisher, PublisherLimits, PublisherOptions } from './publisher.ts'
 export type { Accepted } from './publishing.ts'
 export type { ErrorCode } from './pulse-error.ts'
+export type { WebSocketConstructor, WebSocketLike } from './socket.ts'
+export type { Gap, ReceivedEvent, StreamItem } from './stream-item.ts'
 export type * from './streams.ts'
+export type { SubscribeOptions, Subscription, SubscriptionLimits } from './subscription.ts'
+export type { Mismatch } from './told.ts'
 export type { CallOptions, Credential, RetryOptions } from './transport.ts'
 export { PulseError }
 
-export interface ClientOptions {
-  /** Where the server is, for example `http://127.0.0.1:8000`; `''` in a page that the server itself sent. */
-  readonly url: string
-  /** API key or token. Left out in the dashboard, where the browser sends its cookie. */
-  readonly credential?: Credential | undefined
-  readonly fetch?: typeof globalThis.fetch | undefined
-  /** Time for each attempt of a call; default 30,000. */
-  readonly timeoutMsMax?: number | undefined
-  readonly retry?: Partial<RetryOptions> | undefined
-}
-
-/** Which events to list. `from` and `to` bound `received_at` (RFC 3339): from <= received_at < to. */
-export interface EventQuery {
-  readonly event_type?: string | undefined
-  readonly user_id?: string | undefined
-  readonly status?: EventState | undefined
-  readonly from?: string | undefined
-  readonly to?: string | undefined
-  /** Equal to; needs an event_type and at most 24 hours, or a property that the type declares indexed. */
-  readonly properties?: Readonly<Record<string, string | number | boolean>> | undefined
-  readonly cursor?: string | undefined
-  readonly limit?: number | undefined
-}
-
-/** Which dead letters to list. */
-export interface DeadLetterQuery {
-  readonly event_type?: string | undefined
-  readonly cursor?: string | undefined
-  readonly limit?: number | undefined
+export interface ClientOptions extends CallsOptions {
+  /** Makes the sockets of subscriptions; default `globalThis.WebSocket`. */
+  readonly webSocket?: WebSocketConstructor | undefined
+  /** How subscriptions say who they are; default: the best way that works here. */
+  readonly access?: AccessWay | undefined
 }
 
 /** Every method rejects with PulseError, or with the reason of the signal that ended it. */
-export interface Client {
-  readonly url: string
-  readonly events: {
-    /** Publishes one event; resolves when it is kept as durably as its receipt says. */
-    publish(event: SubmittedEvent, options?: CallOptions): Promise<Accepted>
-    /** Publishes up to 5,000 events and 4 MiB; one verdict each, in the order given. */
-    publishBatch(events: readonly SubmittedEvent[], options?: CallOptions): Promise<BatchResult>
-    /** One page of events, newest first. */
-    list(query?: EventQuery, options?: CallOptions): Promise<Page<EventRow>>
-    /** The whole life of one event. Rejects with `not_found`. */
-    get(eventId: string, options?: CallOptions): Promise<EventLife>
-  }
-  /** What subscribers get. */
-  readonly filters: Filters
-  /** Who listens, and why somebody got an event or did not. */
-  readonly streams: Streams
-  readonly deadLetters: {
-    /** One page of dead letters, newest first. */
-    list(query?: DeadLetterQuery, options?: CallOptions): Promise<Page<DeadLetter>>
-    /** One dead letter. Rejects with `not_found`. */
-    get(id: string, options?: CallOptions): Promise<DeadLetter>
-    /** Sends a dead letter to its handler again. Rejects with `not_found`, or `conflict` if it is on its way. */
-    redrive(id: string, options?: CallOptions): Promise<Redriven>
-  }
-  readonly metrics: {
-    /** What the server measures now. */
-    summary(options?: CallOptions): Promise<Summary>
-    /** The last `seconds` (default 600), one point per interval. */
-    history(query?: { readonly seconds?: number | undefined }, options?: CallOptions): Promise<History>
-  }
-  readonly keys: {
-    /** API keys, newest first, revoked ones too; a hundred a page. */
-    list(
-      query?: { readonly cursor?: string | undefined; readonly limit?: number | undefined },
-      options?: CallOptions,
-    ): Promise<Page<ApiKey>>
-    /** Makes a key; its secret is in the answer and never again. `rate_limit` reads like `100/1m`. */
-    create(
-      key: { readonly name: string; readonly scopes: readonly Scope[]; readonly rate_limit?: string | null },
-      options?: CallOptions,
-    ): Promise<NewApiKey>
-    /** Revokes a key at once. Rejects with `not_found`. */
-    revoke(id: string, options?: CallOptions): Promise<void>
-  }
-  readonly tokens: {
-    /** Makes a token for a person or program, good for a day at most. Needs the scope `admin`, as keys do. */
-    create(
-      token: {
-        readonly sub: string
-        readonly scopes: readonly Scope[]
-        readonly expires_in_seconds?: number
-      },
-      options?: CallOptions,
-    ): Promise<NewToken>
-    /** Revokes a token at once. */
-    revoke(id: string, options?: CallOptions): Promise<void>
-  }
-  readonly tickets: {
-    /** Makes a credential for one connection, for browsers that cannot send a header with it. */
-    create(options?: CallOptions): Promise<Ticket>
-  }
-  readonly signInLinks: {
-    /** Makes a link that signs one browser in, once. */
-    create(link: { readonly role: Role }, options?: CallOptions): Promise<SignInLink>
-  }
-  /** The event types that the server knows. */
-  eventTypes(options?: CallOptions): Promise<readonly EventTypeInfo[]>
-  /** Who the server takes the caller for. Rejects with `unauthenticated`. */
-  session(options?: CallOptions): Promise<Session>
-  /** Exchanges the token of a one-time link for this browser's session cookie. */
-  signIn(token: string, options?: CallOptions): Promise<void>
-  /** Ends this browser's session. */
-  signOut(options?: CallOptions): Promise<void>
-  /** What the server says of its parts, also when it is unhealthy. */
-  health(options?: CallOptions): Promise<Health>
-  /** True if the server can take and answer requests. */
-  ready(options?: CallOptions): Promise<boolean>
-}
-
-const retryDefaults: RetryOptions = {
-  retriesMax: 3,
-  waitMsBase: 200,
-  waitMsMax: 10_000,
-  retryAfterMsMax: 60_000,
+export interface Client extends Calls {
+  /** Opens a publisher for many events: batches, order per key, repeats with the same id, bounded memory. */
+  publisher(options?: PublisherOptions): Publisher
+  /**
+   * Subscribes to what matches a subscriber's filters: live, each event once, and after any absence from where its
+   * consumer was. Loop over it, or give it `onEvent` and `onGap`. Throws a TypeError where there is no `WebSocket`.
+   */
+  subscribe(options: SubscribeOptions): Subscription
 }
 
 /** Makes a client. It holds no connection and needs no closing. */
 export function createClient(options: ClientOptions): Client {
-  const transport = createTransport({
-    url: options.url,
-    credential: options.credential,
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-    timeoutMsMax: options.timeoutMsMax ?? 30_000,
-    retry: { ...retryDefaults, ...options.retry },
-  })
-  const call = async <Body>(what: Call, how?: CallOptions) => (await transport.send<Body>(what, how)).body
-  const get = <Body>(path: string, query?: URLSearchParams, how?: CallOptions, answers?: readonly number[]) =>
-    call<Body>({ method: 'GET', path, query, repeatable: true, answers }, how)
-  const post = <Body>(path: string, body: unknown, how?: CallOptions) =>
-    call<Body>({ method: 'POST', path, body, repeatable: false }, how)
-  const remove = (path: string, how?: CallOptions) =>
-    call<void>({ method: 'DELETE', path, repeatable: true }, how)
-  const part = encodeURIComponent
-
+  const transport = createCallsTransport(options)
+  const calls = createCalls(options, transport)
+  const ticket = async () => (await calls.tickets.create()).ticket
   return {
-    url: options.url,
-    events: {
-      publish: (event, how) => publish(transport, event, how),
-      publishBatch: (events, how) => publishBatch(transport, events, how),
-      list: (query, how) => get('/events', eventParams(query), how),
-      get: (eventId, how) => get(`/events/${part(eventId)}`, undefined, how),
-    },
-    filters: createFilters(transport),
-    streams: createStreams(transport),
-    deadLetters: {
-      list: (query, how) => get('/dead-letters', params({ ...query }), how),
-      get: (id, how) => get(`/dead-letters/${part(id)}`, undefined, how),
-      redrive: (id, how) => post(`/dead-letters/${part(id)}/redrive`, undefined, how),
-    },
-    metrics: {
-      summary: (how) => get('/metrics/summary', undefined, how),
-      history: (query, how) => get('/metrics/history', params({ ...query }), how),
-    },
-    keys: {
-      list: (query, how) => get('/admin/keys', params({ ...query }), how),
-      create: (key, how) => post('/admin/keys', key, how),
-      revoke: async (id, how) => void (await remove(`/admin/keys/${part(id)}`, how)),
-    },
-    tokens: {
-      create: (token, how) => post('/auth/tokens', token, how),
-      revoke: async (id, how) => void (await remove(`/auth/tokens/${part(id)}`, how)),
-    },
-    tickets: { create: (how) => post('/tickets', undefined, how) },
-    signInLinks: { create: (link, how) => post('/admin/sign-in-links', link, how) },
-    eventTypes: async (how) =>
-      (await get<{ data: readonly EventTypeInfo[] }>('/event-types', undefined, how)).data,
-    session: (how) => get('/auth/session', undefined, how),
-    signIn: async (token, how) => void (await post('/auth/sign-in', { token }, how)),
-    signOut: async (how) => void (await post('/auth/sign-out', undefined, how)),
-    health: (how) => get('/health', undefined, how, [503]),
-    ready: async (how) => {
-      try {
-        await get('/readyz', undefined, { ...how, retriesMax: 0 })
-        return true
-      } catch (error) {
-        if (error instanceof PulseError && error.status === 503) return false
-        throw error
-      }
-    },
+    ...calls,
+    publisher: (how) => openPublisher({ transport, clock: systemClock, random: Math.random }, how),
+    subscribe: (how) => openSubscription(options, how, { transport, ticket }),
   }
 }
 
-function params(members: Readonly<Record<string, string | number | boolean | undefined>>): URLSearchParams {
-  const query = new URLSearchParams()
-  for (const [name, value] of Object.entries(members))
-    if (value !== undefined) query.append(name, String(value))
-  return query
+interface SubscriptionSources {
+  readonly transport: Transport
+  readonly ticket: () => Promise<string>
 }
 
-function eventParams({ properties, ...rest }: EventQuery = {}): URLSearchParams {
-  const query = params(rest)
-  for (const [name, value] of Object.entries(properties ?? {}))
-    query.append(`properties.${name}`, String(value))
-  return query
+function openSubscription(
+  { url, credential, webSocket, access }: ClientOptions,
+  options: SubscribeOptions,
+  { transport, ticket }: SubscriptionSources,
+): Subscription {
+  const path = `/ws/${encodeURIComponent(options.subscriber)}`
+  const way = { url, credential, way: access, isNativeSocket: webSocket === undefined, ticket }
+  return subscribe(options, {
+    clock: systemClock,
+    random: Math.random,
+    openSocket: socketOpener(webSocket),
+    access: () => accessTo(path, way),
+    askWhy: () => whyRefused(transport, path, wayOf(way)),
+    renewable: typeof credential === 'function' || wayOf(way) === 'ticket',
+    watch: (holds, hiddenMsMax) => watchPage(holds, systemClock, hiddenMsMax),
+  })
 }
+
+/**
+ * Asks the address of a socket that was refused by an ordinary request, which goes through the same checks and says
+ * why. Undefined: the server takes sockets there, or there is no server at the moment.
+ */
+async function whyRefused(
+  transport: Transport,
+  path: string,
+  way: AccessWay,
+): Promise<PulseError | undefined> {
+  // Without its header the request would be refused for that alone.
+  if (way === 'frame' || way === 'ticket') return undefined
+  try {
+    await transport.send({ method: 'GET', path, repeatable: false }, { retriesMax: 0 })
+    return undefined
+  } catch (error) {
+    const isFinal = error instanceof PulseError && !error.retryable && finalStatuses.has(error.status ?? 0)
+    return isFinal ? error : undefined
+  }
+}
+
+/** The server has understood the address or the caller, and says no. */
+const finalStatuses: ReadonlySet<number> = new Set([400, 401, 403, 404, 422])

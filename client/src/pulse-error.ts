@@ -2,11 +2,26 @@ import type { Problem, ProblemCode } from '@pulse/protocol/problem'
 import type { InvalidMember } from '@pulse/protocol/receipt'
 
 /**
- * Why a call failed: a problem code of the server, or one of the three that only a client can see.
+ * Why a call failed: a problem code of the server, or one that only a client can see.
  * `network`: no answer (refused, reset, unknown host). `timeout`: no answer in time. `unexpected_answer`: an
- * answer that is not Pulse's, for example the page of a proxy.
+ * answer that is not Pulse's, for example the page of a proxy. `buffer_full`: a publisher holds as many events as it
+ * may; wait for room.
+ *
+ * Why a subscription ended, besides `unauthenticated` and `forbidden`: `no_filter`: the subscriber has none, and none
+ * was given. `too_slow`: its consumer, whose policy is `close`. `invalid_position`: damaged. `invalid_frame`: the
+ * server did not understand this client. `closed`: for another reason, which the detail says.
  */
-export type ErrorCode = ProblemCode | 'network' | 'timeout' | 'unexpected_answer'
+export type ErrorCode =
+  | ProblemCode
+  | 'network'
+  | 'timeout'
+  | 'unexpected_answer'
+  | 'buffer_full'
+  | 'no_filter'
+  | 'too_slow'
+  | 'invalid_position'
+  | 'invalid_frame'
+  | 'closed'
 
 // Written as a list and not read from the protocol's table, because that table drags zod into every browser
 // bundle. A test compares the two.

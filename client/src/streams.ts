@@ -65,6 +65,11 @@ export interface Streams {
     asked: { readonly event: string; readonly subscriber: string },
     options?: CallOptions,
   ): Promise<Explanation>
+  /**
+   * The position from which a subscription gets everything that was kept at or after an instant (RFC 3339): what its
+   * `from` takes.
+   */
+  positionAt(instant: string, options?: CallOptions): Promise<string>
 }
 
 /** Makes the calls about streams. */
@@ -77,5 +82,7 @@ export function createStreams(transport: Transport): Streams {
       return (await get<{ data: readonly OpenStream[] }>('/streams', query, how)).data
     },
     explain: ({ event, subscriber }, how) => get('/explain', new URLSearchParams({ event, subscriber }), how),
+    positionAt: async (instant, how) =>
+      (await get<{ position: string }>('/streams/position', new URLSearchParams({ at: instant }), how)).position,
   }
 }

@@ -31,6 +31,8 @@ export interface Call {
   readonly path: string
   readonly query?: URLSearchParams | undefined
   readonly body?: unknown
+  /** The body as JSON text already; in the place of `body`. */
+  readonly text?: string | undefined
   /** True if doing it twice is as good as once: it is then repeated also when its fate is unknown. */
   readonly repeatable: boolean
   /** Statuses that are answers and not failures, besides 2xx. */
@@ -102,7 +104,8 @@ async function sendOnce<Body>(
   const secret = typeof needs.credential === 'function' ? await needs.credential() : needs.credential
   const headers: Record<string, string> = { accept: 'application/json' }
   if (secret !== undefined) headers.authorization = `Bearer ${secret}`
-  if (call.body !== undefined) headers['content-type'] = 'application/json'
+  const text = call.text ?? (call.body === undefined ? undefined : JSON.stringify(call.body))
+  if (text !== undefined) headers['content-type'] = 'application/json'
   const query = call.query && call.query.size > 0 ? `?${call.query}` : ''
   const timeoutMs = options.timeoutMsMax ?? needs.timeoutMsMax
   const end = new AbortController()
@@ -117,7 +120,7 @@ async function sendOnce<Body>(
       // A redirect comes from something in front of the server. Followed, it would drop the credential, turn a POST
       // into a GET, or send the events to another host.
       redirect: 'manual',
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+      ...(text === undefined ? {} : { body: text }),
     })
     return readAnswer<Body>(response, await response.text(), call)
   } catch (error) {
