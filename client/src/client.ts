@@ -9,32 +9,19 @@
  * Calls that fail for a passing reason are repeated with growing waits, as `Retry-After` asks. A call that
  * creates something without an id of its own (a key, a token) is repeated only if it was never begun.
  */
-import type { EventState, SubmittedEvent } from '@pulse/protocol/event'
-import type { Condition } from '@pulse/protocol/filter'
-import type { BatchResult } from '@pulse/protocol/receipt'
 import { type AccessWay, accessTo, wayOf } from './access.ts'
-import type { Ticket } from './answers.ts'
 import { type Calls, type CallsOptions, createCalls, createCallsTransport } from './calls.ts'
 import { systemClock } from './clock.ts'
-import { createFilters, type Filters } from './filters.ts'
 import { watchPage } from './page.ts'
 import { openPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
-import { type Accepted, publish, publishBatch } from './publishing.ts'
 import { PulseError } from './pulse-error.ts'
 import { socketOpener, type WebSocketConstructor } from './socket.ts'
-import { createStreams, type Streams } from './streams.ts'
 import { type SubscribeOptions, type Subscription, subscribe } from './subscription.ts'
-import {
-  type Call,
-  type CallOptions,
-  type Credential,
-  createTransport,
-  type RetryOptions,
-  type Transport,
-} from './transport.ts'
+import type { Transport } from './transport.ts'
 
 export type { AccessWay } from './access.ts'
 export type * from './answers.ts'
+export type { Calls, CallsOptions, DeadLetterQuery, EventQuery } from './calls.ts'
 export type { ConnectionState, Notice } from './connection.ts'
 export { newEventId } from './event-id.ts'
 export type * from './filters.ts'
