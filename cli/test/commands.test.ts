@@ -231,6 +231,18 @@ test('a key is made, works within its scopes, and is refused once it is revoked'
   assert.match((await server.pulse(['keys', 'list'])).stdout, new RegExp(`${id}  shop .*revoked`))
 })
 
+test('a key that is bound to subscribers is listed with its pattern, and one with admin cannot be bound', async () => {
+  const create = (...words: string[]) => server.pulse(['keys', 'create', ...words])
+  const made = await create('app', '--scopes', 'stream:read', '--subscribers', 'user_*')
+  assert.equal(made.exitCode, 0)
+  const id = /key (\S+) /.exec(made.stderr)?.[1] ?? ''
+  const { stdout } = await server.pulse(['keys', 'list'])
+  assert.match(stdout, new RegExp(`${id}  app +stream:read +– +user_\\* `))
+  const refused = await create('app', '--scopes', 'admin', '--subscribers', 'user_*')
+  assert.notEqual(refused.exitCode, 0)
+  assert.match(refused.stderr, /subscribers/)
+})
+
 test('without a key a command exits with 4 and says how to get in', async () => {
   const { exitCode, stderr } = await server.pulse([
     'events',

@@ -3,6 +3,7 @@ import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import {
   enrichedCharsMax,
   failureRate,
+  filterBytesMax,
   historySecondsMax,
   httpLimits,
   inFlightEventsMax,
@@ -259,6 +260,7 @@ function credentialRows(): readonly Row[] {
       beyond: 'rate_limited',
     },
     { what: 'life of a token', most: span(tokenSecondsMax * 1_000), beyond: 'unauthenticated' },
+    { what: 'the filter of a token, as JSON', most: bytes(filterBytesMax), beyond: 'invalid_request' },
     { what: 'life of a session', most: span(sessionSecondsMax * 1_000), beyond: 'unauthenticated' },
     {
       what: 'life of a sign-in link, which works once',

@@ -26,12 +26,15 @@ export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/http/bodies.ts',
   'server/src/http/openapi.ts',
   'server/src/http/problem-error.ts',
+  'server/src/http/upgrade.ts',
+  'server/src/intake/uuid-v5.ts',
   'server/src/operations/observations.ts',
 ])
 
 /** The log's files that other rooms may use, besides the port itself (`log/src/log.ts`). */
 export const logDoors: ReadonlySet<string> = new Set([
   'log/src/answered.ts',
+  'log/src/control-record.ts',
   'log/src/groups.ts',
   'log/src/log.ts',
   'log/src/migrate.ts',

@@ -92,6 +92,21 @@ export const problems = {
     'Query too wide',
     'A property filter needs an event_type and at most 24 hours, or an indexed property.',
   ),
+  invalid_filter: kind(
+    422,
+    'Filter not valid',
+    'The filter cannot be read, or can never be meant; the detail says what is wrong, and errors[] where.',
+  ),
+  filter_too_wide: kind(
+    422,
+    'Filter too wide',
+    'The filter would have to be asked of every event, or has too many alternatives. Add a condition that few events pass: a value, a set of values or the beginning of one, for example an event_type. An operator may allow some such filters: `FILTERS_UNSELECTIVE_MAX`.',
+  ),
+  upgrade_required: kind(
+    426,
+    'WebSocket needed',
+    'This address takes WebSocket connections of version 13 only. Open it with a WebSocket client.',
+  ),
   too_many_headers: kind(431, 'Headers too large', 'Send smaller headers.'),
   rate_limited: kind(
     429,

@@ -45,10 +45,11 @@ function keysList(cli: Cli): Command {
         key.name,
         key.scopes.join(','),
         key.rate_limit ?? '–',
+        key.subscribers ?? 'any',
         key.last_used_at === null ? 'never' : shortTime(key.last_used_at),
         key.revoked_at === null ? 'active' : 'revoked',
       ])
-      for (const line of table(['ID', 'NAME', 'SCOPES', 'LIMIT', 'LAST USED', 'STATE'], rows))
+      for (const line of table(['ID', 'NAME', 'SCOPES', 'LIMIT', 'SUBSCRIBERS', 'LAST USED', 'STATE'], rows))
         terminal.print(line)
     })
 }
@@ -56,8 +57,15 @@ function keysList(cli: Cli): Command {
 const createExamples = `Examples:
   pulse keys create shop --scopes events:write
   pulse keys create reports --scopes events:read,read:stats --rate-limit 100/1m
+  pulse keys create app --scopes stream:read --subscribers 'user_*'
   pulse keys create shop --scopes events:write > shop.key
 `
+
+interface NewKey {
+  readonly scopes: Scope[]
+  readonly rateLimit?: string
+  readonly subscribers?: string
+}
 
 function keysCreate(cli: Cli): Command {
   return new Command('create')
@@ -65,11 +73,12 @@ function keysCreate(cli: Cli): Command {
     .argument('<name>', 'what the key is for')
     .requiredOption('--scopes <list>', `what it may do: ${scopes.join(', ')}`, readScopes)
     .option('--rate-limit <limit>', 'requests per time, for example 100/1m')
+    .option('--subscribers <pattern>', 'whose streams it may read, * for any characters (any)')
     .addHelpText('before', createExamples)
-    .action(async (name: string, options: { scopes: Scope[]; rateLimit?: string }, command: Command) => {
+    .action(async (name: string, { scopes: asked, rateLimit, subscribers }: NewKey, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)
-      const limit = options.rateLimit === undefined ? {} : { rate_limit: options.rateLimit }
-      const key = await client.keys.create({ name, scopes: options.scopes, ...limit }, { signal })
+      const bounds = { rate_limit: rateLimit ?? null, subscribers: subscribers ?? null }
+      const key = await client.keys.create({ name, scopes: asked, ...bounds }, { signal })
       if (terminal.json) return terminal.document('pulse.keys.create.v1', { data: key })
       terminal.note(`Created key ${key.id} (${key.scopes.join(', ')}). It is shown this once:`)
       terminal.print(key.key)

@@ -1,3 +1,4 @@
+import { type Condition, conditionSchema } from '@pulse/protocol/filter'
 import { z } from 'zod'
 import { callerOf } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
@@ -5,12 +6,13 @@ import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import type { AccountStore } from './account-store.ts'
 import type { Directory } from './directory.ts'
-import { type Gate, ticketCaller } from './gate.ts'
+import type { Gate } from './gate.ts'
 import type { AccountsReport } from './report.ts'
-import { grantedScopes, type Role, roles, scopes } from './scopes.ts'
+import { grantedScopes, type Role, roles, type Scope, scopes } from './scopes.ts'
 import { digestOf, newSecret } from './secrets.ts'
 import { sessionSecondsMax, writeSessionCookie } from './session-cookie.ts'
-import { type Tokens, tokenSecondsMax } from './tokens.ts'
+import { ticketCaller } from './tickets.ts'
+import { filterBytesMax, type Tokens, tokenSecondsMax } from './tokens.ts'
 
 export interface SignInLink {
   /** The secret stands in the fragment, which browsers send to nobody. */
@@ -26,6 +28,7 @@ export interface AccountRouteNeeds {
   readonly report: AccountsReport
   readonly publicUrl: string | undefined
   readonly mintLink: (role: Role) => Promise<SignInLink>
+  readonly checkFilter: (filter: Condition) => void
 }
 
 const tags = ['accounts']
@@ -35,6 +38,8 @@ export const ticketSeconds = 30
 const noStore = { 'cache-control': 'no-store' }
 const secretSchema = z.string().min(1).max(200)
 const scopesSchema = z.array(z.enum(scopes)).min(1).max(scopes.length)
+/** Whoever has one of these reads events elsewhere than in a stream. */
+const readsAll: ReadonlySet<string> = new Set<Scope>(['events:read', 'admin'])
 
 const callerSchema = z
   .object({
@@ -45,6 +50,29 @@ const callerSchema = z
     role: z.enum(roles).nullable(),
   })
   .meta({ id: 'Caller' })
+
+const newTokenSchema = z
+  .strictObject({
+    sub: z
+      .string()
+      .min(1)
+      .max(255)
+      .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must not have control characters')
+      .describe('Who it stands for, and the one subscriber whose stream it may read.'),
+    scopes: scopesSchema,
+    expires_in_seconds: z.int().min(1).max(tokenSecondsMax).default(tokenSecondsMax),
+    filter: conditionSchema
+      .refine(
+        (filter) => Buffer.byteLength(JSON.stringify(filter)) <= filterBytesMax,
+        `must have at most ${filterBytesMax.toLocaleString('en-US')} bytes as JSON`,
+      )
+      .optional()
+      .describe('What its streams let through at most, whatever filter its bearer asks for.'),
+  })
+  .refine(({ filter, scopes: asked }) => filter === undefined || !asked.some((one) => readsAll.has(one)), {
+    path: ['filter'],
+    error: `bounds nothing in a token with one of the scopes ${[...readsAll].join(', ')}, which read every event`,
+  })
 
 /** Registers sign-in, session, sign-in links, tokens and tickets. */
 export function accountRoutes(http: Http, needs: AccountRouteNeeds): void {
@@ -132,29 +160,22 @@ function linkRoute(http: Http, { mintLink, report }: AccountRouteNeeds): void {
   })
 }
 
-function tokenRoutes(http: Http, { tokens, store, directory, report }: AccountRouteNeeds): void {
+function tokenRoutes(http: Http, { tokens, store, directory, report, checkFilter }: AccountRouteNeeds): void {
   http.post('/auth/tokens', {
     config: { access: 'admin' },
     schema: {
       tags,
       summary: 'Issue a token for a person or program',
       description: 'A signed JWT. It needs no look-up, so give it a short life; it can be revoked by its id.',
-      body: z.strictObject({
-        sub: z
-          .string()
-          .min(1)
-          .max(255)
-          .regex(/^\P{Cc}*$/u, 'must not have control characters')
-          .describe('Who it stands for.'),
-        scopes: scopesSchema,
-        expires_in_seconds: z.int().min(1).max(tokenSecondsMax).default(tokenSecondsMax),
-      }),
+      body: newTokenSchema,
       response: { 201: z.object({ token: z.string(), id: z.uuid(), expires_at: z.iso.datetime() }) },
     },
     handler: async (request, reply) => {
-      const { sub, scopes: asked, expires_in_seconds: seconds } = request.body
-      const { token, id, expiresAt } = await tokens.issue({ sub, scopes: [...grantedScopes(asked)], seconds })
-      report.tokenIssued(callerOf(request), { id, sub, scopes: asked })
+      const { sub, scopes: asked, expires_in_seconds: seconds, filter } = request.body
+      if (filter !== undefined) checkFilter(filter)
+      const granted = [...grantedScopes(asked)]
+      const { token, id, expiresAt } = await tokens.issue({ sub, scopes: granted, seconds, filter })
+      report.tokenIssued(callerOf(request), { id, sub, scopes: asked, filter })
       return reply.code(201).headers(noStore).send({ token, id, expires_at: expiresAt.toISOString() })
     },
   })

@@ -9,6 +9,7 @@ export interface KeyRow {
   readonly name: string
   readonly scopes: readonly string[]
   readonly rate_limit: string | null
+  readonly subscribers: string | null
   readonly created_at: Date
   readonly last_used_at: Date | null
   readonly revoked_at: Date | null
@@ -23,6 +24,7 @@ export interface CredentialRows {
     digest: string
     scopes: string[]
     rate_limit: string | null
+    subscribers: string | null
   }[]
   readonly sessions: readonly { id: string; digest: string; role: Role; expires_at: Date }[]
   readonly revokedTokens: readonly { id: string; expires_at: Date }[]
@@ -59,6 +61,7 @@ interface NewKey {
   readonly digest: string
   readonly scopes: readonly string[]
   readonly rateLimit: string | null
+  readonly subscribers: string | null
   readonly createdBy: string
 }
 
@@ -68,7 +71,7 @@ interface SessionRow {
   readonly expires_at: Date
 }
 
-const keyColumns = 'id, name, scopes, rate_limit, created_at, last_used_at, revoked_at'
+const keyColumns = 'id, name, scopes, rate_limit, subscribers, created_at, last_used_at, revoked_at'
 /** Makes a statement that changes credentials tell the other servers so; see account_revision. */
 const bump = 'bump as (update pulse.account_revision set revision = revision + 1)'
 
@@ -124,7 +127,7 @@ function reading(query: Query) {
       // The revision is read first: rows that are newer than it only make the next refresh read them again.
       const before = await revision()
       const { rows: keyRows } = await query<CredentialRows['keys'][number]>(
-        `select id, name, encode(secret_hash, 'base64') as digest, scopes, rate_limit
+        `select id, name, encode(secret_hash, 'base64') as digest, scopes, rate_limit, subscribers
          from pulse.account_keys where revoked_at is null`,
       )
       const { rows: sessions } = await query<CredentialRows['sessions'][number]>(
@@ -149,9 +152,9 @@ function keys(query: Query) {
     addKey: async (key: NewKey): Promise<KeyRow> => {
       const { rows } = await query<KeyRow>(
         `with ${bump}
-         insert into pulse.account_keys (name, secret_hash, scopes, rate_limit, created_by)
-         values ($1, decode($2, 'base64'), $3, $4, $5) returning ${keyColumns}`,
-        [key.name, key.digest, key.scopes, key.rateLimit, key.createdBy],
+         insert into pulse.account_keys (name, secret_hash, scopes, rate_limit, subscribers, created_by)
+         values ($1, decode($2, 'base64'), $3, $4, $5, $6) returning ${keyColumns}`,
+        [key.name, key.digest, key.scopes, key.rateLimit, key.subscribers, key.createdBy],
       )
       return first(rows)
     },

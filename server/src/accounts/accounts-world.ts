@@ -8,7 +8,7 @@ import pg from 'pg'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createHttp, type Http, type HttpSettings } from '../http/http.ts'
-import { type Accounts, type AccountsSettings, openAccounts } from './accounts.ts'
+import { type Accounts, type AccountsNeeds, type AccountsSettings, openAccounts } from './accounts.ts'
 
 /** A real server with accounts and two routes to try them on, over a real database: for tests. */
 export interface AccountsWorld extends AsyncDisposable {
@@ -26,7 +26,10 @@ export interface AccountsWorld extends AsyncDisposable {
   turnClock(ms: number): void
   fetch(path: string, options?: RequestInit & { key?: string | undefined }): Promise<Response>
   /** Makes a key through the API. */
-  makeKey(scopes: readonly string[], more?: { rate_limit?: string }): Promise<{ id: string; key: string }>
+  makeKey(
+    scopes: readonly string[],
+    more?: { rate_limit?: string; subscribers?: string },
+  ): Promise<{ id: string; key: string }>
 }
 
 interface WorldOptions {
@@ -35,6 +38,7 @@ interface WorldOptions {
   /** Registers more routes before the server listens. */
   readonly routes?: (http: Http) => void | Promise<void>
   readonly host?: string
+  readonly checkFilter?: AccountsNeeds['checkFilter']
 }
 
 const migrations = (room: string) => fileURLToPath(new URL(`../../../${room}/migrations`, import.meta.url))
@@ -59,7 +63,10 @@ export async function openAccountsWorld(url: string, options: WorldOptions = {})
     ...options.settings,
   }
   const now = () => Date.now() + turnedMs
-  const accounts = await openAccounts({ pool, settings, baseUrl: () => base, log, metrics, now })
+  const accounts = await openAccounts({
+    ...{ pool, settings, baseUrl: () => base, log, metrics, now },
+    checkFilter: options.checkFilter ?? (() => {}),
+  })
   stack.use(accounts)
   const httpSettings = { trustedProxies: [], corsOrigins: [], bodyBytesMax: 1_048_576, ...options.http }
   const http = await createHttp({

@@ -205,6 +205,7 @@ test('keys are listed newest first in pages, without secrets, with their last us
         'rate_limit',
         'revoked_at',
         'scopes',
+        'subscribers',
       ])
       seen.push(String(row.id))
     }
@@ -227,6 +228,9 @@ test('a key with a name, scope or limit that does not exist is not made', async 
     [{ name: 'a', scopes: ['everything'] }, '/scopes/0'],
     [{ name: 'a', scopes: ['names'], rate_limit: '0/1m' }, '/rate_limit'],
     [{ name: 'a', scopes: ['names'], id: 'mine' }, '/id'],
+    [{ name: 'a', scopes: ['stream:read'], subscribers: 'user *' }, '/subscribers'],
+    [{ name: 'a', scopes: ['stream:read'], subscribers: '' }, '/subscribers'],
+    [{ name: 'a', scopes: ['stream:read', 'admin'], subscribers: 'user_*' }, '/subscribers'],
   ] as const
   for (const [body, pointer] of bodies) {
     const answer = await post(world, '/admin/keys', body, { key: world.key })
@@ -272,7 +276,7 @@ test('servers that start together on one folder and a new database share one loc
   const settings = { data: world.data, open: false, rateLimitKey: null, rateLimitAddress: null }
   const open = async () => {
     const needs = { pool: world.pool, settings, baseUrl: () => world.url, log: pino({ level: 'silent' }) }
-    return together.use(await openAccounts({ ...needs, metrics: new Registry() }))
+    return together.use(await openAccounts({ ...needs, checkFilter: () => {}, metrics: new Registry() }))
   }
   // Connections that are open already let all four look before the first has written.
   await Promise.all(Array.from({ length: 4 }, () => world.pool.query('select pg_sleep(0.05)')))

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import type { Condition } from '@pulse/protocol/filter'
 import type { Pool } from 'pg'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import type { Gatekeeper, Role } from '../http/access.ts'
+import type { Caller, Gatekeeper, Role } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
 import { readOrMakeSecret, replaceSecret } from '../secret-files/secret-files.ts'
 import { accountRoutes, type SignInLink } from './account-routes.ts'
@@ -29,6 +30,8 @@ export interface AccountsNeeds {
   readonly settings: AccountsSettings
   /** Where browsers reach this server, for sign-in links: PUBLIC_URL or the bound address. Asked when a link is made. */
   readonly baseUrl: () => string
+  /** Looks whether the filter of a new token can be used. Throws ProblemError. */
+  readonly checkFilter: (filter: Condition) => void
   readonly log: Logger
   readonly metrics: Registry
   /** Unix time in milliseconds. Default `Date.now`. */
@@ -39,6 +42,16 @@ export interface AccountsNeeds {
 export interface Accounts extends Gatekeeper, AsyncDisposable {
   /** File with the key of the local admin, mode 0600. */
   readonly localKeyPath: string
+  /**
+   * False once a key was revoked, a token revoked or expired, a session ended. It costs a look-up in memory, so an open
+   * stream can be asked about again and again; see `openAccounts` for how soon it knows.
+   */
+  isLive(caller: Caller): boolean
+  /**
+   * Who a key or token stands for that is sent as the first message of a socket; undefined if it is not valid, which
+   * counts against the address as in a header. Rejects with ProblemError `rate_limited`.
+   */
+  authenticateCredential(secret: string, address: string): Promise<Caller | undefined>
   /** Registers sign-in, sessions, keys, tokens and tickets. */
   routes(http: Http): void
   /** A link that signs in once within 30 minutes. Rejects with ProblemError `unavailable`. */
@@ -65,7 +78,8 @@ export async function openAccounts(needs: AccountsNeeds): Promise<Accounts> {
   const localKeyPath = join(settings.data, 'key')
   await ensureLocalKey(localKeyPath, store, report)
   const directory = await openDirectory({ store, report, now })
-  const tokens = createTokens({ secret, isRevoked: (id) => directory.isTokenRevoked(id), now })
+  const isLive = (caller: Caller) => directory.isLive(caller)
+  const tokens = createTokens({ secret, isLive, now })
   const gate = createGate({ settings, directory, tokens, store, report, now })
   const mintLink = async (role: Role): Promise<SignInLink> => {
     const token = newSecret()
@@ -74,10 +88,15 @@ export async function openAccounts(needs: AccountsNeeds): Promise<Accounts> {
   }
   return {
     localKeyPath,
+    isLive,
     authenticate: gate.authenticate,
+    carriesCredential: gate.carriesCredential,
+    authenticateCredential: gate.authenticateCredential,
     limit: gate.limit,
     routes: (http) => {
-      accountRoutes(http, { store, directory, gate, tokens, report, publicUrl: settings.publicUrl, mintLink })
+      const { checkFilter } = needs
+      const parts = { store, directory, gate, tokens, report, mintLink, checkFilter }
+      accountRoutes(http, { ...parts, publicUrl: settings.publicUrl })
       keyRoutes(http, { store, directory, report })
     },
     mintSignInLink: async (role) => {
@@ -111,10 +130,11 @@ async function ensureLocalKey(path: string, store: AccountStore, report: Account
     await replaceSecret(path, text)
   }
   const scopes = ['admin'] as const
-  const local = { name: 'local', digest: digestOf(text), scopes, rateLimit: null, createdBy: 'server' }
+  const bounds = { scopes, rateLimit: null, subscribers: null }
+  const local = { name: 'local', digest: digestOf(text), ...bounds, createdBy: 'server' }
   const key = await store.addKey(local).catch((error: { code?: string }) => {
     // Servers of one folder that start together find the same key missing; one of them is first.
     if (error.code !== uniqueViolation) throw error
   })
-  if (key) report.keyCreated('server', { id: key.id, name: key.name, scopes })
+  if (key) report.keyCreated('server', { id: key.id, name: key.name, scopes, subscribers: null })
 }

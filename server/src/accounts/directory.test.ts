@@ -58,6 +58,7 @@ test('a key that is revoked while credentials are read stays revoked', async () 
     digest: digestOf(secret),
     scopes: ['events:read'],
     rateLimit: null,
+    subscribers: null,
     createdBy: 'test',
   })
   const refreshed = directory.refresh()

@@ -77,14 +77,10 @@ export class Directory implements AsyncDisposable {
     return known !== undefined && known.expiresMs > this.#needs.now() ? known.caller : undefined
   }
 
-  isTokenRevoked(id: string): boolean {
-    return this.#revokedTokens.has(id)
-  }
-
-  /** True while the credential behind a caller may still be used: for tickets and, later, for open sockets. */
-  isLive({ kind, id }: Caller): boolean {
+  /** True while the credential behind a caller may still be used: for tokens, tickets and open sockets. */
+  isLive({ kind, id, expiresMs = Number.POSITIVE_INFINITY }: Caller): boolean {
     if (kind === 'open') return true
-    if (kind === 'token') return !this.#revokedTokens.has(id)
+    if (kind === 'token') return expiresMs > this.#needs.now() && !this.#revokedTokens.has(id)
     return (this.#live.get(id) ?? 0) > this.#needs.now()
   }
 
@@ -169,9 +165,10 @@ export class Directory implements AsyncDisposable {
     const used = new Set([...this.#keys.values()].filter((key) => key.used).map((key) => key.caller.id))
     this.#keys = new Map()
     this.#rates = new Map()
-    for (const { id, name, digest, scopes, rate_limit } of rows.keys) {
+    for (const { id, name, digest, scopes, rate_limit, subscribers } of rows.keys) {
+      const who = { kind: 'key', id, name, scopes: grantedScopes(scopes) } as const
       this.#keys.set(digest, {
-        caller: { kind: 'key', id, name, scopes: grantedScopes(scopes) },
+        caller: { ...who, subscribers: subscribers ?? undefined },
         used: used.has(id),
       })
       const rate = rate_limit === null ? undefined : parseRate(rate_limit)

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
-import { type Caller, type Gatekeeper, scopes } from '../http/access.ts'
+import type { Caller, Gatekeeper } from '../http/access.ts'
 import { ProblemError } from '../http/problem-error.ts'
+import { isUpgrade } from '../http/upgrade.ts'
 import type { AccountStore } from './account-store.ts'
 import type { Directory } from './directory.ts'
 import { addressName, isFromOurPage, isLocal, isSafe } from './origin.ts'
@@ -10,6 +10,7 @@ import type { AccountsReport } from './report.ts'
 import { scopesOfRole } from './scopes.ts'
 import { digestOf, isKey } from './secrets.ts'
 import { readSessionCookie } from './session-cookie.ts'
+import { redeemTicket } from './tickets.ts'
 import type { Tokens } from './tokens.ts'
 
 /** Credentials that are not valid, per address: enough for a mistyped key in a loop to be noticed, too few to fill a log. */
@@ -35,40 +36,52 @@ export interface GateNeeds {
   readonly now: () => number
 }
 
-/** The gatekeeper, and what the sign-in route needs of it. */
+/** The gatekeeper, and what the sign-in route and sockets need of it. */
 export interface Gate extends Gatekeeper {
   /** Counts a credential that is not valid. Throws ProblemError `rate_limited` when the address has sent too many. */
-  failed(request: FastifyRequest, kind: FailedKind): void
+  failed(from: Sender, kind: FailedKind): void
+  /** Who a key or token stands for that came otherwise than in a header; counted like one that did. */
+  authenticateCredential(secret: string, address: string): Promise<Caller | undefined>
 }
 
 type FailedKind = Parameters<AccountsReport['failed']>[0]
+
+/** Where a credential came from. A request is one; its address is worked out only when it is asked for. */
+interface Sender {
+  readonly ip: string
+}
 
 const everyone: Caller = { kind: 'open', id: 'open', name: 'open', scopes: scopesOfRole.admin, role: 'admin' }
 
 /** Makes the check of every request: who asks, from where, how often. */
 export function createGate(needs: GateNeeds): Gate {
   const limiters = { key: new RateLimiter(), address: new RateLimiter(), failures: new RateLimiter() }
-  const failed = (request: FastifyRequest, kind: FailedKind): void => {
-    const name = addressName(request.ip)
+  const failed = (from: Sender, kind: FailedKind): void => {
+    const name = addressName(from.ip)
     const budget = limiters.failures.take(name, failureRate, needs.now())
     if (!budget.allowed) {
       needs.report.limited('failures', name)
       throw tooMany('Too many credentials that are not valid came from this address.', budget.resetSeconds)
     }
-    needs.report.failed(kind, request.ip)
+    needs.report.failed(kind, from.ip)
   }
-  const known = (
-    request: FastifyRequest,
-    kind: FailedKind,
-    caller: Caller | undefined,
-  ): Caller | undefined => {
-    if (caller === undefined) failed(request, kind)
+  const known: Known = (from, kind, caller) => {
+    if (caller === undefined) failed(from, kind)
     return caller
   }
   return {
     failed,
     authenticate: (request) =>
       needs.settings.open ? openCaller(request, needs) : identify(request, needs, known),
+    carriesCredential: (request) =>
+      request.headers.authorization !== undefined ||
+      ticketOf(request) !== undefined ||
+      readSessionCookie(request, needs.settings.publicUrl) !== undefined,
+    authenticateCredential: async (secret, address) => {
+      const caller = await bearer({ ip: address }, secret, { needs, known })
+      if (caller !== undefined) limitCaller({ reply: undefined, caller }, needs, limiters.key)
+      return caller
+    },
     limit: (request, reply, caller) => {
       if (caller === undefined) limitAddress({ request, reply }, needs, limiters.address)
       else limitCaller({ reply, caller }, needs, limiters.key)
@@ -76,7 +89,7 @@ export function createGate(needs: GateNeeds): Gate {
   }
 }
 
-type Known = (request: FastifyRequest, kind: FailedKind, caller: Caller | undefined) => Caller | undefined
+type Known = (from: Sender, kind: FailedKind, caller: Caller | undefined) => Caller | undefined
 
 function identify(
   request: FastifyRequest,
@@ -84,16 +97,28 @@ function identify(
   known: Known,
 ): Caller | undefined | Promise<Caller | undefined> {
   const { authorization } = request.headers
-  if (authorization !== undefined) return bearer(request, authorization, { needs, known })
+  if (authorization !== undefined) {
+    const secret = /^bearer +/i.test(authorization) ? authorization.slice(7).trim() : ''
+    return bearer(request, secret, { needs, known })
+  }
+  // Before the cookie, which a browser adds by itself, also to what a page of another port of this host asks for.
+  const ticket = ticketOf(request)
+  if (ticket !== undefined)
+    return redeemTicket(ticket, needs).then((caller) => known(request, 'ticket', caller))
   const cookie = readSessionCookie(request, needs.settings.publicUrl)
   if (cookie !== undefined) return session(request, cookie, { needs, known })
-  if (request.routeOptions.config.ticket === true) {
-    const { ticket } = request.query as { ticket?: unknown }
-    if (typeof ticket === 'string') {
-      return redeemTicket(ticket, needs).then((caller) => known(request, 'ticket', caller))
-    }
-  }
   return undefined
+}
+
+function ticketOf(request: FastifyRequest): string | undefined {
+  if (request.routeOptions.config.ticket !== true) return undefined
+  const { ticket } = request.query as { ticket?: unknown }
+  return typeof ticket === 'string' ? ticket : undefined
+}
+
+/** A foreign page may cause a GET, whose answer it cannot read. From a socket it could: CORS does not hold there. */
+function isForOwnPages(request: FastifyRequest): boolean {
+  return !isSafe(request) || isUpgrade(request)
 }
 
 interface Use {
@@ -102,22 +127,21 @@ interface Use {
 }
 
 function bearer(
-  request: FastifyRequest,
-  authorization: string,
+  from: Sender,
+  secret: string,
   { needs: { directory, tokens }, known }: Use,
 ): Caller | undefined | Promise<Caller | undefined> {
-  const secret = /^bearer +/i.test(authorization) ? authorization.slice(7).trim() : ''
   if (isKey(secret)) {
     const digest = digestOf(secret)
     const caller = directory.key(digest)
     if (caller !== undefined) return caller
-    return directory.refreshForMiss().then(() => known(request, 'key', directory.key(digest)))
+    return directory.refreshForMiss().then(() => known(from, 'key', directory.key(digest)))
   }
   // Three parts with dots: anything else is spared the work of a signature.
-  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(secret)) return known(request, 'key', undefined)
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(secret)) return known(from, 'key', undefined)
   const found = tokens.verify(secret)
-  if (found instanceof Promise) return found.then((caller) => known(request, 'token', caller))
-  return known(request, 'token', found)
+  if (found instanceof Promise) return found.then((caller) => known(from, 'token', caller))
+  return known(from, 'token', found)
 }
 
 function session(
@@ -125,12 +149,12 @@ function session(
   cookie: string,
   { needs: { directory, settings, report }, known }: Use,
 ): Caller | undefined | Promise<Caller | undefined> {
-  // A browser adds the cookie by itself, so a change asked for by a page that is not ours is not the person's wish.
-  if (!isSafe(request) && !isFromOurPage(request, settings.publicUrl)) {
+  // A browser adds the cookie by itself, so what a page that is not ours asks for is not the person's wish.
+  if (isForOwnPages(request) && !isFromOurPage(request, settings.publicUrl)) {
     report.refused('origin', request.ip)
     throw new ProblemError(
       'forbidden',
-      'With a session, changes are taken from the pages of this server only (Origin).',
+      'With a session, changes and sockets are for the pages of this server only (Origin).',
     )
   }
   const digest = digestOf(cookie)
@@ -150,43 +174,14 @@ function openCaller(request: FastifyRequest, { report, settings }: GateNeeds): C
   const { origin, 'sec-fetch-site': site } = request.headers
   const foreign =
     (origin !== undefined && !isFromOurPage(request, settings.publicUrl)) || site === 'cross-site'
-  if (!isSafe(request) && foreign) {
+  if (isForOwnPages(request) && foreign) {
     report.refused('origin', request.ip)
     throw new ProblemError(
       'forbidden',
-      'Without credentials (--open) no other page may make changes here (Origin).',
+      'Without credentials (--open) no other page may make changes or open sockets here (Origin).',
     )
   }
   return everyone
-}
-
-const ticketCallerSchema = z.object({
-  kind: z.enum(['key', 'session', 'token', 'open']),
-  id: z.string(),
-  name: z.string(),
-  scopes: z.array(z.enum(scopes)),
-  role: z.enum(['viewer', 'operator', 'admin']).optional(),
-})
-
-/** What a ticket remembers of the caller who asked for it. */
-export function ticketCaller({
-  kind,
-  id,
-  name,
-  scopes: held,
-  role,
-}: Caller): z.input<typeof ticketCallerSchema> {
-  return { kind, id, name, scopes: [...held], role }
-}
-
-async function redeemTicket(ticket: string, { store, directory }: GateNeeds): Promise<Caller | undefined> {
-  const stored = await store.redeemTicket(digestOf(ticket))
-  if (stored === undefined) return undefined
-  const { scopes: held, role, ...rest } = ticketCallerSchema.parse(stored)
-  const caller: Caller = { ...rest, scopes: new Set(held), ...(role === undefined ? {} : { role }) }
-  // The key or session may have been made on another server a moment ago, or revoked since.
-  if (!directory.isLive(caller)) await directory.refreshForMiss()
-  return directory.isLive(caller) ? caller : undefined
 }
 
 function limitAddress(
@@ -205,7 +200,7 @@ function limitAddress(
 }
 
 function limitCaller(
-  { reply, caller }: { reply: FastifyReply; caller: Caller },
+  { reply, caller }: { reply: FastifyReply | undefined; caller: Caller },
   { settings, directory, now, report }: GateNeeds,
   limiter: RateLimiter,
 ): void {
@@ -215,7 +210,7 @@ function limitCaller(
   // Whoever renews a token goes on with the same budget.
   const name = caller.kind === 'token' ? `token:${caller.name}` : caller.id
   const budget = limiter.take(name, rate, now())
-  tell(reply, { policy: caller.kind, rate, budget })
+  if (reply !== undefined) tell(reply, { policy: caller.kind, rate, budget })
   if (budget.allowed) return
   report.limited('key', name)
   throw tooMany(`This credential may make ${inWords(rate)}.`, budget.resetSeconds)

@@ -1,3 +1,4 @@
+import { subscriberIdSchema } from '@pulse/protocol/filter'
 import { z } from 'zod'
 import { callerOf } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
@@ -27,25 +28,40 @@ const keySchema = z
       .string()
       .nullable()
       .describe('Requests in a time, for example `100/1m`; null: the default of the server.'),
+    subscribers: z
+      .string()
+      .nullable()
+      .describe(
+        'Whose streams it may read, `*` standing for any characters, for example `user_*`; null: anyone’s.',
+      ),
     created_at: z.iso.datetime(),
     last_used_at: z.iso.datetime().nullable().describe('To about ten seconds.'),
     revoked_at: z.iso.datetime().nullable(),
   })
   .meta({ id: 'ApiKey' })
 
-const newKeySchema = z.strictObject({
-  name: z
-    .string()
-    .trim()
-    .min(1)
-    .max(100)
-    .regex(/^\P{Cc}*$/u, 'must not have control characters'),
-  scopes: z.array(scopeSchema).min(1).max(scopes.length),
-  rate_limit: z
-    .string()
-    .refine((text) => parseRate(text) !== undefined, 'must be a rate such as 100/1m (units s, m, h)')
-    .nullish(),
-})
+const newKeySchema = z
+  .strictObject({
+    name: z
+      .string()
+      .trim()
+      .min(1)
+      .max(100)
+      .regex(/^\P{Cc}*$/u, 'must not have control characters'),
+    scopes: z.array(scopeSchema).min(1).max(scopes.length),
+    rate_limit: z
+      .string()
+      .refine((text) => parseRate(text) !== undefined, 'must be a rate such as 100/1m (units s, m, h)')
+      .nullish(),
+    // A pattern is written as a subscriber is, and a `*` may stand in both.
+    subscribers: subscriberIdSchema
+      .nullish()
+      .describe('Whose streams it may read, `*` standing for any characters; absent or null: anyone’s.'),
+  })
+  .refine(({ subscribers, scopes: asked }) => typeof subscribers !== 'string' || !asked.includes('admin'), {
+    path: ['subscribers'],
+    error: 'bounds nothing in a key with the scope admin, which may make any other key',
+  })
 
 /** Registers making, listing and revoking of API keys. */
 export function keyRoutes(http: Http, needs: KeyRouteNeeds): void {
@@ -93,14 +109,15 @@ function createRoute(http: Http, { store, directory, report }: KeyRouteNeeds): v
       response: { 201: keySchema.extend({ key: z.string().describe('The secret. It is shown only here.') }) },
     },
     handler: async (request, reply) => {
-      const { name, scopes: asked, rate_limit: rateLimit = null } = request.body
+      const { name, scopes: asked, rate_limit: rateLimit = null, subscribers = null } = request.body
       const caller = callerOf(request)
       const secret = newKey()
       const held = [...new Set(asked)]
       const createdBy = `${caller.kind}:${caller.id}`
-      const row = await store.addKey({ name, digest: digestOf(secret), scopes: held, rateLimit, createdBy })
+      const bounds = { scopes: held, rateLimit, subscribers }
+      const row = await store.addKey({ name, digest: digestOf(secret), ...bounds, createdBy })
       await directory.refresh()
-      report.keyCreated(caller, { id: row.id, name, scopes: held })
+      report.keyCreated(caller, { id: row.id, name, scopes: held, subscribers })
       return reply
         .code(201)
         .header('cache-control', 'no-store')
@@ -135,6 +152,7 @@ function shown(row: KeyRow): z.input<typeof keySchema> {
     name: row.name,
     scopes: scopes.filter((scope) => row.scopes.includes(scope)),
     rate_limit: row.rate_limit,
+    subscribers: row.subscribers,
     created_at: row.created_at.toISOString(),
     last_used_at: row.last_used_at?.toISOString() ?? null,
     revoked_at: row.revoked_at?.toISOString() ?? null,

@@ -1,3 +1,4 @@
+import type { Condition } from '@pulse/protocol/filter'
 import type { Logger } from 'pino'
 import { Counter, type Registry } from 'prom-client'
 import type { Caller, Role, Scope } from '../http/access.ts'
@@ -7,9 +8,9 @@ import type { Caller, Role, Scope } from '../http/access.ts'
  * never a secret.
  */
 export interface AccountsReport {
-  keyCreated(by: Caller | 'server', key: { id: string; name: string; scopes: readonly Scope[] }): void
+  keyCreated(by: Caller | 'server', key: KeyFacts): void
   keyRevoked(by: Caller, id: string): void
-  tokenIssued(by: Caller, token: { id: string; sub: string; scopes: readonly Scope[] }): void
+  tokenIssued(by: Caller, token: TokenFacts): void
   tokenRevoked(by: Caller, id: string): void
   linkMinted(by: Caller | 'server', role: Role): void
   signedIn(session: { id: string; role: Role }, address: string): void
@@ -21,6 +22,20 @@ export interface AccountsReport {
   refreshFailed(error: unknown): void
   refreshed(): void
   usageNotWritten(error: unknown): void
+}
+
+interface KeyFacts {
+  readonly id: string
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  readonly subscribers: string | null
+}
+
+interface TokenFacts {
+  readonly id: string
+  readonly sub: string
+  readonly scopes: readonly Scope[]
+  readonly filter: Condition | undefined
 }
 
 /** Makes the report. Metrics: `pulse_auth_failures_total{kind}`, `pulse_rate_limited_total{whose}`, `pulse_auth_stale`. */
@@ -41,11 +56,9 @@ export function createAccountsReport(to: { log: Logger; metrics: Registry }): Ac
   const who = (by: Caller | 'server') => (by === 'server' ? { by: 'server' } : { by: `${by.kind}:${by.id}` })
   let stale = false
   return {
-    keyCreated: (by, { id, name, scopes }) =>
-      audit.info({ ...who(by), key: id, name, scopes }, 'key created'),
+    keyCreated: (by, { id, ...facts }) => audit.info({ ...who(by), key: id, ...facts }, 'key created'),
     keyRevoked: (by, id) => audit.info({ ...who(by), key: id }, 'key revoked'),
-    tokenIssued: (by, { id, sub, scopes }) =>
-      audit.info({ ...who(by), token: id, sub, scopes }, 'token issued'),
+    tokenIssued: (by, { id, ...facts }) => audit.info({ ...who(by), token: id, ...facts }, 'token issued'),
     tokenRevoked: (by, id) => audit.info({ ...who(by), token: id }, 'token revoked'),
     linkMinted: (by, role) => audit.info({ ...who(by), role }, 'sign-in link made'),
     signedIn: ({ id, role }, address) => audit.info({ session: id, role, address }, 'signed in'),

@@ -1,5 +1,10 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
-import { createServer as createPlainServer, type Server, type ServerOptions } from 'node:http'
+import {
+  createServer as createPlainServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+} from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
@@ -32,19 +37,22 @@ export interface TlsFiles {
 
 interface ServerNeeds {
   readonly handler: (...arguments_: never[]) => void
+  /** Whether a request that asks to become another protocol may; any other is an ordinary request. */
+  readonly mayUpgrade: (raw: IncomingMessage) => boolean
   readonly tls: TlsFiles | undefined
   readonly limits: HttpLimits
   readonly report: HttpReport
 }
 
 /** Makes the server that listens: plain, or TLS 1.2 and newer with a certificate that is read again when its file changes. */
-export function createHttpServer({ handler, tls, limits, report }: ServerNeeds): Server {
+export function createHttpServer({ handler, mayUpgrade, tls, limits, report }: ServerNeeds): Server {
   const options: ServerOptions = {
     headersTimeout: limits.headersMsMax,
     requestTimeout: limits.requestMsMax,
     connectionsCheckingInterval: limits.slowRequestCheckMs,
     keepAliveTimeout: limits.keepAliveMs,
     maxHeaderSize: limits.headerBytesMax,
+    shouldUpgradeCallback: mayUpgrade,
     noDelay: true,
   }
   const listener = handler as unknown as Parameters<typeof createPlainServer>[1]

@@ -32,6 +32,7 @@ const writer: Caller = { kind: 'key', id: 'k1', name: 'writer', scopes: new Set(
 /** Knows one credential, `Bearer writer`, that may write events. */
 const oneWriter: Gatekeeper = {
   authenticate: (request) => (request.headers.authorization === 'Bearer writer' ? writer : undefined),
+  carriesCredential: (request) => request.headers.authorization !== undefined,
   limit: () => undefined,
 }
 

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import cors from '@fastify/cors'
 import fastify, {
   type FastifyBaseLogger,
@@ -14,6 +13,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Access, createGuard, type Gatekeeper, settle } from './access.ts'
 import { acceptJson, createDecompression } from './bodies.ts'
+import { closeGently } from './closing.ts'
 import {
   answerClientError,
   createHttpServer,
@@ -29,6 +29,7 @@ import { publicRoutes } from './public-routes.ts'
 import { createHttpReport, type HttpReport } from './report.ts'
 import { type RouteEntry, RouteTable } from './route-table.ts'
 import { securityHeaders } from './security-headers.ts'
+import { asksForWebSocket, Upgrades } from './upgrade.ts'
 import { compileValidator } from './validation.ts'
 
 /** The HTTP server of Pulse; routes are registered on it before `listen`. Closing finishes what was begun. */
@@ -85,12 +86,18 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   const routes = new RouteTable()
   const nextId = createRequestIds()
   const servers = new Set<Server>()
+  const upgrades: Upgrades = new Upgrades({
+    route: (raw, response) => http.routing(raw, response),
+    answerMsMax: limits.requestMsMax,
+  })
   const headers = securityHeaders(
     settings.tls !== undefined || settings.publicUrl?.startsWith('https:') === true,
   )
   const http: Http = fastify({
     serverFactory: (handler) => {
-      const server = createHttpServer({ handler, tls: settings.tls, limits, report })
+      const mayUpgrade = (raw: IncomingMessage) =>
+        asksForWebSocket(raw) && routes.takesSockets(pathOf(raw.url))
+      const server = createHttpServer({ handler, mayUpgrade, tls: settings.tls, limits, report })
       servers.add(server)
       return server
     },
@@ -119,13 +126,16 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
       routes,
       report,
       gatekeeper: needs.gatekeeper,
+      upgrades,
     })
   })
   http.addHook('preParsing', createDecompression(settings.bodyBytesMax))
   acceptJson(http as unknown as FastifyInstance)
   http.setErrorHandler((error, request, reply) => answerError(error, request, reply, report))
   answerNowhere(http, { headers, routes, gatekeeper: needs.gatekeeper, urlBytesMax: limits.urlBytesMax })
-  closeGently(http, servers, needs.drainMsMax ?? 10_000)
+  // Servers for further addresses of `localhost` hand their upgrades on to the first.
+  http.server.on('upgrade', (raw, socket, head) => upgrades.begin(raw, socket, head))
+  closeGently(http, { servers, upgrades, drainMsMax: needs.drainMsMax ?? 10_000 })
   await allowOrigins(http, settings.corsOrigins)
   await documentApi(http, needs.version)
   problemPages(http)
@@ -138,6 +148,7 @@ interface GuardRouteNeeds {
   readonly routes: RouteTable
   readonly report: HttpReport
   readonly gatekeeper: Gatekeeper
+  readonly upgrades: Upgrades
 }
 
 /**
@@ -146,26 +157,31 @@ interface GuardRouteNeeds {
  */
 function guardRoute(
   route: RouteOptions,
-  { inherited, headers, routes, report, gatekeeper }: GuardRouteNeeds,
+  { inherited, headers, routes, report, gatekeeper, upgrades }: GuardRouteNeeds,
 ): void {
   const methods = [route.method].flat()
-  const access = route.config?.access ?? inherited
+  const { access = inherited, webSocket = false, lateCredential = false } = route.config ?? {}
   if (access === undefined)
     throw new Error(`${methods.join(',')} ${route.url} does not say who may use it (config.access)`)
+  if (lateCredential && !webSocket)
+    throw new Error(
+      `${methods.join(',')} ${route.url} takes a credential later, which only a socket can send`,
+    )
   const limited = access !== 'public' || methods.some((method) => isLimited(method, route.url))
-  const guard = createGuard({ access, limited, gatekeeper })
+  const guard = createGuard({ access, limited, gatekeeper, late: lateCredential })
   const answered = report.route(methods.join(','), route.url)
   // What only some may read is kept by nobody on the way, nor by a browser after the sign-out. Other methods are not
   // kept anyway.
   const isPrivate = access !== 'public' && methods.some((method) => method === 'GET' || method === 'HEAD')
   const fixed = isPrivate ? { ...headers, 'cache-control': 'no-store' } : headers
-  for (const method of methods) routes.add({ method, url: route.url, access })
+  for (const method of methods) routes.add({ method, url: route.url, access, webSocket })
   route.onRequest = [
     (request, reply, done) => {
       reply.headers(fixed).header('x-request-id', request.id)
       done()
     },
     guard,
+    ...(webSocket ? [upgrades.createCheck(() => answered(101))] : []),
     ...[route.onRequest ?? []].flat(),
   ]
   route.onResponse = [
@@ -197,7 +213,7 @@ function answerNowhere(http: Http, { headers, routes, gatekeeper, urlBytesMax }:
     reply.headers(headers).header('x-request-id', request.id)
     // A scanner walks through thousands of addresses; it is a stranger until a route has asked who it is.
     gatekeeper.limit(request, reply, undefined)
-    const path = request.url.split('?', 1)[0] ?? ''
+    const path = pathOf(request.url)
     const methods = routes.methodsAt(path)
     // A route that finds nothing (a file that is not there) ends here too: its method is not what is wrong.
     if (methods.length === 0 || methods.includes(request.method))
@@ -225,6 +241,10 @@ function answerNowhere(http: Http, { headers, routes, gatekeeper, urlBytesMax }:
   http.setNotFoundHandler((request, reply) => fail(problem(request, reply)))
 }
 
+function pathOf(url = ''): string {
+  return url.split('?', 1)[0] ?? ''
+}
+
 function fail(problem: ProblemError): never {
   throw problem
 }
@@ -249,41 +269,6 @@ async function allowOrigins(http: Http, origins: readonly string[]): Promise<voi
   })
   http.accessDefault = undefined
 }
-
-/** How long clients with open connections are told of the end before it comes. */
-const noticeMsMax = 300
-
-/**
- * Closing gives notice, stops accepting, lets every answer under way finish and cuts what is left after `drainMsMax`.
- * Notice means that answers go on for a moment with `Connection: close` (Fastify adds it), so that clients with kept
- * connections and load balancers learn of the end from an answer, not from a request that is cut off. Connections that
- * fall idle later are closed as they do: without this each would hold the close open until its keep-alive ends.
- */
-function closeGently(http: Http, servers: ReadonlySet<Server>, drainMsMax: number): void {
-  http.addHook('preClose', async () => {
-    const startedMs = performance.now()
-    const open = new Set([...servers].filter((server) => server.listening))
-    const connections = async () => Math.max(0, ...(await Promise.all([...open].map(countConnections))))
-    while (performance.now() - startedMs < noticeMsMax && (await connections()) > 0) await delay(20)
-    const sweep = setInterval(() => {
-      const late = performance.now() - startedMs > drainMsMax
-      for (const server of servers) {
-        if (late) server.closeAllConnections()
-        else server.closeIdleConnections()
-      }
-    }, 50)
-    if (open.size === 0) clearInterval(sweep)
-    for (const server of open) {
-      server.once('close', () => {
-        open.delete(server)
-        if (open.size === 0) clearInterval(sweep)
-      })
-    }
-  })
-}
-
-const countConnections = (server: Server) =>
-  new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count ?? 0)))
 
 /** Request ids are unique over restarts and processes by their random beginning, and cheap by their counter. */
 function createRequestIds(): () => string {

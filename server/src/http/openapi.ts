@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger'
 import { problemSchema } from '@pulse/protocol/problem'
 import { createJsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
+import { type Access, scopesOf } from './access.ts'
 import type { Http } from './http.ts'
 import { transformWithBody } from './openapi-body.ts'
 
@@ -25,6 +26,9 @@ const guardedRoute = {
 }
 const namedRoute = {
   404: problemAnswer('There is nothing of this name.'),
+}
+const socketRoute = {
+  426: problemAnswer('The request does not ask for a WebSocket of version 13.'),
 }
 const bodyRoute = {
   413: problemAnswer('The body is too large.'),
@@ -64,6 +68,7 @@ export async function documentApi(http: Http, version: string): Promise<void> {
         ...anyRoute,
         ...(access === 'public' ? {} : guardedRoute),
         ...(withBody ? bodyRoute : {}),
+        ...(route.config?.webSocket ? socketRoute : {}),
         ...(document.url.includes(':') ? namedRoute : {}),
         ...(schema.response as object | undefined),
       }
@@ -81,7 +86,8 @@ export async function documentApi(http: Http, version: string): Promise<void> {
   })
 }
 
-function describe(description: string | undefined, access: string): string {
-  const need = access === 'authenticated' ? 'Needs any credential.' : `Needs the scope \`${access}\`.`
+function describe(description: string | undefined, access: Access): string {
+  const scopes = scopesOf(access)?.map((scope) => `\`${scope}\``)
+  const need = scopes ? `Needs the scope ${scopes.join(' or ')}.` : 'Needs any credential.'
   return description === undefined ? need : `${description}\n\n${need}`
 }

@@ -3,6 +3,7 @@ import type { InvalidMember } from '@pulse/protocol/receipt'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ProblemError } from './problem-error.ts'
 import type { HttpReport } from './report.ts'
+import { isUpgrade } from './upgrade.ts'
 
 interface ProblemParts {
   readonly code: ProblemCode
@@ -40,7 +41,7 @@ export function answerError(
   const problem = toProblem(error, request)
   if (problem.code === 'internal') report.internalError(request.id, error)
   const { code, message, options } = problem
-  if (code === 'payload_too_large' || code === 'unauthenticated') {
+  if ((code === 'payload_too_large' || code === 'unauthenticated') && !isUpgrade(request)) {
     // The framework would close the connection with the rest of the body still unread, and the reset that follows often
     // overtakes the answer. Node reads and drops the rest instead, for as long as a request may take.
     reply.removeHeader('connection')

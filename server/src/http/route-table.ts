@@ -6,20 +6,31 @@ export interface RouteEntry {
   /** Pattern, for example `/events/:event_id`. */
   readonly url: string
   readonly access: Access
+  /** The route takes WebSockets only. */
+  readonly webSocket: boolean
 }
 
 /** Remembers every route, for the answer 405 and for the tests that walk over all of them. */
 export class RouteTable {
   readonly #entries: RouteEntry[] = []
-  readonly #patterns = new Map<string, { pattern: RegExp; methods: Set<string> }>()
+  readonly #patterns = new Map<string, { pattern: RegExp; methods: Set<string>; webSocket: boolean }>()
 
   add(entry: RouteEntry): void {
     this.#entries.push(entry)
     // The wildcard of preflights would claim that every address exists.
     if (entry.url === '*') return
-    const known = this.#patterns.get(entry.url) ?? { pattern: patternOf(entry.url), methods: new Set() }
+    const known = this.#patterns.get(entry.url) ?? {
+      pattern: patternOf(entry.url),
+      methods: new Set(),
+      webSocket: entry.webSocket,
+    }
     known.methods.add(entry.method)
     this.#patterns.set(entry.url, known)
+  }
+
+  /** True if a route at this address takes WebSockets. Only for requests that ask for one. */
+  takesSockets(path: string): boolean {
+    return [...this.#patterns.values()].some(({ webSocket, pattern }) => webSocket && pattern.test(path))
   }
 
   get entries(): readonly RouteEntry[] {

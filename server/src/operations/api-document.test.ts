@@ -31,7 +31,7 @@ async function openDocument() {
   const caller: Caller = { kind: 'open', id: 'open', name: 'open', scopes: new Set() }
   const http = await createHttp({
     settings: { trustedProxies: [], corsOrigins: [], bodyBytesMax: 1_000 },
-    gatekeeper: { authenticate: () => caller, limit: () => undefined },
+    gatekeeper: { authenticate: () => caller, carriesCredential: () => true, limit: () => undefined },
     log,
     metrics: new Registry(),
     version: '1.2.3',

@@ -71,7 +71,7 @@ async function openWorld(more: Partial<OperationsNeeds> = {}) {
   })
   const http = await createHttp({
     settings: { trustedProxies: [], corsOrigins: [], bodyBytesMax: 1_000 },
-    gatekeeper: { authenticate: () => everything, limit: () => undefined },
+    gatekeeper: { authenticate: () => everything, carriesCredential: () => true, limit: () => undefined },
     log,
     metrics,
     version: '1.2.3',
