@@ -25,6 +25,7 @@ export type { Calls, CallsOptions, DeadLetterQuery, EventQuery } from './calls.t
 export type { ConnectionState, Notice } from './connection.ts'
 export { newEventId } from './event-id.ts'
 export type * from './filters.ts'
+export { type Following, type FollowOptions, type FollowState, follow } from './following.ts'
 export { memoryStore, type PositionStore, storageStore, type TextStorage } from './position-store.ts'
 export type { Publisher, PublisherLimits, PublisherOptions } from './publisher.ts'
 export type { Accepted } from './publishing.ts'
