@@ -341,7 +341,7 @@ export class ExpressionParser {
     if (++this.#depth > filterLimits.treeDepthMax)
       throw new FilterError(
         'filter_too_wide',
-        `an expression is nested at most ${filterLimits.treeDepthMax} deep (character ${at + 1})`,
+        `an expression is nested at most ${filterLimits.treeDepthMax} deep`,
         { at },
       )
     const result = read()
@@ -350,7 +350,7 @@ export class ExpressionParser {
   }
 
   #refuseIf(at: number, flaw: Flaw | undefined): void {
-    if (flaw) throw new FilterError(flaw.code, `${flaw.message} (character ${at + 1})`, { at })
+    if (flaw) throw new FilterError(flaw.code, flaw.message, { at })
   }
 
   #unexpected(expected: string, token: Token = this.#tokens.peek()): never {

@@ -38,12 +38,9 @@ const falseFriends: readonly (readonly [RegExp, string])[] = [
   [/[+/%]|-(?!\d)/y, 'the language does not compute'],
 ]
 
-/** Where an error is, as people count. */
-const place = (at: number): string => `(character ${at + 1})`
-
 /** Refuses an expression at a character, counted from 0. */
 export function refuseAt(at: number, message: string): never {
-  throw new FilterError('invalid_filter', `${message} ${place(at)}`, { at })
+  throw new FilterError('invalid_filter', message, { at })
 }
 
 /** How a text begins, in quotes, for messages. */

@@ -275,7 +275,6 @@ describe('a wrong expression is refused with the character and with what was exp
       assert.equal(error.code, 'invalid_filter')
       assert.match(error.message, message)
       assert.equal(error.at, at)
-      assert.match(error.message, new RegExp(`\\(character ${at + 1}\\)$`))
       assert.equal(error.pointer, '')
     })
 })
@@ -308,6 +307,7 @@ describe('an expression that is too much is refused as such:', () => {
       `properties${'.a'.repeat(pathDepthMax - 1)} = 1`,
       `${'('.repeat(treeDepthMax)}everything${')'.repeat(treeDepthMax)}`,
       `user_id like (${Array.from({ length: wildcardsMax }, (_, i) => `"${i}*a"`).join()})`,
+      Array(testsMax).fill('(user_id = "a")').join(' or '),
       'event_type in ("a*", "b*", "c*", "d*", "e*", "f*", "g*", "h*", "i*", "j*")',
     ])
       assert.doesNotThrow(() => parseExpression(text), text.slice(0, 80))

@@ -9,7 +9,8 @@ interface Place {
 
 /**
  * A filter that is refused: `invalid_filter` for what cannot be read or can never be meant, `filter_too_wide` for
- * what is larger than `filterLimits` allow. Nothing is kept of it. The message is a sentence for who wrote the filter.
+ * what is larger than `filterLimits` allow. Nothing is kept of it. The message says to who wrote the filter what is
+ * wrong; the place stands beside it.
  */
 export class FilterError extends Error {
   override name = 'FilterError'
