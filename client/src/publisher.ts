@@ -154,8 +154,9 @@ class OpenPublisher implements Publisher {
       this.#pending++
       this.#chars += text.length
       // A full batch need not wait for more.
-      if (this.#ready.length >= this.#batchEventsMax && this.#failures === 0) this.#endPause()
-      this.#pump(this.#limits.lingerMs)
+      const isFull = this.#ready.length >= this.#batchEventsMax && this.#failures === 0
+      if (isFull) this.#endPause()
+      this.#pump(isFull ? 0 : this.#limits.lingerMs)
     })
   }
 

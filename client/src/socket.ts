@@ -71,8 +71,6 @@ function listen(socket: WebSocketLike, events: SocketEvents): ClientSocket {
     socket.onopen = null
     socket.onmessage = null
     socket.onclose = null
-    // Closing a socket that is still on its way is told as an error, which Node would otherwise report as nobody's.
-    socket.onerror = () => {}
   }
   const closed = (code: number, reason: string) => {
     forget()
@@ -88,8 +86,8 @@ function listen(socket: WebSocketLike, events: SocketEvents): ClientSocket {
     events.message(typeof data === 'string' ? data : '')
   socket.onclose = ({ code, reason }: { readonly code: number; readonly reason: string }) =>
     closed(code, reason)
-  // A socket that fails before it is open does not always tell that it is closed.
-  socket.onerror = () => closed(unclean, '')
+  // The close that follows it tells; and an error that nobody listens for would end a Node process.
+  socket.onerror = () => {}
   return {
     send: (text) => socket.send(text),
     close: () => {

@@ -83,6 +83,7 @@ export function createStreams(transport: Transport): Streams {
     },
     explain: ({ event, subscriber }, how) => get('/explain', new URLSearchParams({ event, subscriber }), how),
     positionAt: async (instant, how) =>
-      (await get<{ position: string }>('/streams/position', new URLSearchParams({ at: instant }), how)).position,
+      (await get<{ position: string }>('/streams/position', new URLSearchParams({ at: instant }), how))
+        .position,
   }
 }
