@@ -1,0 +1,135 @@
+import type { DeliveryRecord } from './delivery-record.ts'
+import type { Vector } from './vector.ts'
+
+/** An event that waits to be written. */
+export interface QueuedEvent {
+  readonly delivery: DeliveryRecord
+  /** JSON of the names of the filters that match. */
+  readonly matched: Buffer
+  /** That of the session when it was offered: by the time it is written the scan may have caught up. */
+  readonly ahead: Vector | undefined
+}
+
+interface Entry {
+  /** Undefined once a later event of its key has taken its place. */
+  item: QueuedEvent | Buffer | undefined
+  readonly bytes: number
+}
+
+/** Replaced entries that may stand about before they are swept together. */
+const replacedMax = 1_000
+
+/** What waits for one reader: events, and notes about the stream between them, in order. */
+export class DeliveryQueue {
+  #entries: Entry[] = []
+  /** By key the event that stands for it. */
+  #byKey = new Map<string, Entry>()
+  #bytes = 0
+  #replaced = 0
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get isEmpty(): boolean {
+    return this.#entries.length === this.#replaced
+  }
+
+  pushNote(note: Buffer): void {
+    this.#push({ item: note, bytes: note.length })
+  }
+
+  /** With a key, an event of the same key that still waits is let go. */
+  push(event: QueuedEvent, key?: string): void {
+    const entry = { item: event, bytes: event.delivery.bytes }
+    this.#push(entry)
+    if (key === undefined) return
+    const before = this.#byKey.get(key)
+    this.#byKey.set(key, entry)
+    if (!before?.item) return
+    before.item = undefined
+    this.#bytes -= before.bytes
+    this.#replaced++
+    if (this.#replaced > replacedMax && this.#replaced > this.#entries.length / 2) this.#sweep()
+  }
+
+  /** Takes one note, or events of about so many bytes. */
+  take(bytesMax: number): { note: Buffer } | { events: QueuedEvent[] } | undefined {
+    const events: QueuedEvent[] = []
+    let taken = 0
+    let count = 0
+    let note: Buffer | undefined
+    for (; count < this.#entries.length && taken < bytesMax; count++) {
+      const { item, bytes } = this.#entries[count] as Entry
+      if (item === undefined) {
+        this.#replaced--
+        continue
+      }
+      if (Buffer.isBuffer(item)) {
+        if (events.length > 0) break
+        note = item
+        taken = bytes
+        count++
+        break
+      }
+      events.push(item)
+      taken += bytes
+    }
+    this.#bytes -= taken
+    if (count === this.#entries.length) this.#forget()
+    else this.#entries = this.#entries.slice(count)
+    if (note) return { note }
+    return events.length > 0 ? { events } : undefined
+  }
+
+  /** The first event that waits. */
+  first(): QueuedEvent | undefined {
+    for (const { item } of this.#entries) if (item && !Buffer.isBuffer(item)) return item
+    return undefined
+  }
+
+  /** Lets go of the oldest until about so many bytes are left, but never of the last one. */
+  dropOldest(bytesMax: number): void {
+    let count = 0
+    while (this.#bytes > bytesMax && count < this.#entries.length - 1) {
+      const { item, bytes } = this.#entries[count++] as Entry
+      if (item === undefined) this.#replaced--
+      else this.#bytes -= bytes
+    }
+    this.#entries = this.#entries.slice(count)
+  }
+
+  /** Puts a note before everything that waits. */
+  putFirst(note: Buffer): void {
+    this.#entries.unshift({ item: note, bytes: note.length })
+    this.#bytes += note.length
+  }
+
+  /** Lets go of the events; what was to be told about the stream still is. */
+  clearEvents(): void {
+    const notes = this.#entries.filter(({ item }) => Buffer.isBuffer(item))
+    this.clear()
+    for (const entry of notes) this.#push(entry)
+  }
+
+  clear(): void {
+    this.#forget()
+    this.#bytes = 0
+  }
+
+  #push(entry: Entry): void {
+    this.#entries.push(entry)
+    this.#bytes += entry.bytes
+  }
+
+  #forget(): void {
+    this.#entries = []
+    this.#byKey.clear()
+    this.#replaced = 0
+  }
+
+  #sweep(): void {
+    this.#entries = this.#entries.filter(({ item }) => item !== undefined)
+    this.#replaced = 0
+  }
+}

@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict'
+import { createHash, randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { freshDatabase } from '@pulse/dev/services/postgres'
+import type { EventLog, LogRecord, NewRecord } from '@pulse/log'
+import { migrate } from '@pulse/log/migrate'
+import { openPostgresLog } from '@pulse/log/postgres'
+import pg from 'pg'
+import { matches } from '../subscriptions/matches.ts'
+import type { Tree } from '../subscriptions/tree.ts'
+import { createV1Encoding } from './encoding.ts'
+import { Flusher } from './flusher.ts'
+import { type Controls, LiveFeed } from './live-feed.ts'
+import { Replays } from './replays.ts'
+import type { Index } from './scan.ts'
+import { Session, type Transport } from './session.ts'
+import { Slots, type Vector } from './vector.ts'
+
+const migrations = fileURLToPath(new URL('../../../log/migrations', import.meta.url))
+
+/** A test whose name says what its events are: `kind` decides what matches. */
+export const kindIs = (...values: string[]): Tree => ({
+  kind: 'some',
+  path: ['properties', 'kind'],
+  test: { kind: 'equals', values },
+})
+
+/** Asks every tree: what the matching index must equal, so that these tests do not depend on it. */
+export function createLinearIndex(): Index {
+  const trees = new Map<number, Tree>()
+  let found = new Int32Array(16)
+  return {
+    get found() {
+      return found
+    },
+    add: (handle, tree) => {
+      trees.set(handle, tree)
+      if (trees.size > found.length) found = new Int32Array(trees.size * 2)
+    },
+    remove: (handle) => {
+      trees.delete(handle)
+    },
+    match: (event) => {
+      let count = 0
+      for (const [handle, tree] of trees) if (matches(tree, event)) found[count++] = handle
+      return count
+    },
+  }
+}
+
+/** What a reader was told, checked while it comes: an event's `previous` must be what was told before. */
+export class Reader implements Transport {
+  /** Per slot the offsets that came, in order. */
+  readonly offsets: number[][]
+  readonly frames: Record<string, unknown>[] = []
+  readonly #slots: Slots
+  readonly #told: Vector
+  /** How much it takes before it is full; it then says so until `drain`. */
+  room = Number.POSITIVE_INFINITY
+  closedWith: number | undefined
+
+  constructor(slots: Slots, place: Vector) {
+    this.#slots = slots
+    this.#told = place.slice()
+    this.offsets = Array.from({ length: slots.count }, () => [])
+  }
+
+  write(bytes: Buffer): boolean {
+    for (const text of messagesOf(bytes)) this.#take(JSON.parse(text))
+    this.room -= bytes.length
+    return this.room > 0
+  }
+
+  close(code: number): void {
+    this.closedWith = code
+  }
+
+  count(): number {
+    return this.offsets.reduce((sum, { length }) => sum + length, 0)
+  }
+
+  #take(frame: Record<string, unknown>): void {
+    if (frame.type === 'event') this.#event(frame)
+    else if (frame.type === 'batch')
+      for (const event of frame.events as Record<string, unknown>[]) this.#event(event)
+    else this.frames.push(frame)
+    const to = frame.type === 'checkpoint' ? frame.position : frame.type === 'gap' ? frame.to : undefined
+    if (to === undefined) return
+    const presented = this.#slots.parse(to as string)
+    assert.ok(presented.kind === 'ok')
+    for (const [slot, offset] of presented.vector.entries())
+      this.#told[slot] = Math.max(this.#told[slot] as number, offset)
+  }
+
+  #event({ topic, partition, offset, previous }: Record<string, unknown>): void {
+    const slot = this.#slots.of(topic as string, partition as number)
+    assert.equal(previous, (this.#told[slot] as number) - 1, 'the chain of offsets is whole')
+    this.#told[slot] = (offset as number) + 1
+    this.offsets[slot]?.push(offset as number)
+  }
+}
+
+/** The texts of whole, unmasked WebSocket messages. */
+export function* messagesOf(bytes: Buffer): Iterable<string> {
+  let at = 0
+  while (at < bytes.length) {
+    assert.equal(bytes[at], 0x81)
+    const short = bytes[at + 1] as number
+    const head = short < 126 ? 2 : short === 126 ? 4 : 10
+    const length =
+      head === 2 ? short : head === 4 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2))
+    yield bytes.toString('utf8', at + head, at + head + length)
+    at += head + length
+  }
+}
+
+/** A log on a database of its own, and the feed over it. */
+export class DeliveryWorld implements AsyncDisposable {
+  readonly log: EventLog
+  readonly slots: Slots
+  readonly live: LiveFeed
+  readonly replays: Replays
+  readonly flusher = new Flusher()
+  readonly failures: unknown[] = []
+  readonly topic: string
+  readonly #opened: AsyncDisposableStack
+  #written = 0
+
+  private constructor(
+    parts: Pick<DeliveryWorld, 'log' | 'slots' | 'live' | 'topic'>,
+    opened: AsyncDisposableStack,
+    controls: Controls,
+  ) {
+    this.log = parts.log
+    this.slots = parts.slots
+    this.live = parts.live
+    this.topic = parts.topic
+    this.#opened = opened
+    this.replays = new Replays({
+      ...{ log: parts.log, slots: parts.slots, live: parts.live, createIndex: createLinearIndex, controls },
+      replayed: () => {},
+      failed: (_, error) => this.failures.push(error),
+    })
+    opened.use(this.replays)
+  }
+
+  static async open(postgres: string, controls: Controls = noControls): Promise<DeliveryWorld> {
+    await using opened = new AsyncDisposableStack()
+    const database = opened.use(await freshDatabase(postgres))
+    const connection = { connectionString: database.url }
+    const client = new pg.Client(connection)
+    await client.connect()
+    await migrate(client, [{ namespace: 'log', folders: [migrations], schema: 'pulse' }])
+    await client.end()
+    const log = opened.use(await openPostgresLog({ connection, durability: 'disk' }))
+    const topic = `delivery.${randomUUID()}`
+    await log.declare([{ name: topic, partitions: 4 }])
+    const { epoch, partitions } = await log.bounds(topic)
+    const slots = new Slots([{ name: topic, epoch, partitions: partitions.length }])
+    const failures: unknown[] = []
+    const live = opened.use(
+      await LiveFeed.open({
+        ...{ log, slots, createIndex: createLinearIndex, controls },
+        troubled: (error) => failures.push(error),
+        ended: () => {},
+      }),
+    )
+    return new DeliveryWorld({ log, slots, live, topic }, opened.move(), controls)
+  }
+
+  /** Appends so many events of random kinds at once. */
+  async write(count: number, kinds: readonly string[] = ['a', 'b', 'c', 'd']): Promise<void> {
+    const records = Array.from({ length: count }, () => this.#record(kinds))
+    for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
+  }
+
+  /** Waits until the feed has met everything that was written; returns the end. */
+  async ended(): Promise<Vector> {
+    const written = this.#written
+    await until('the end', () => this.live.scan.vector.reduce((sum, each) => sum + each, 0) === written)
+    return this.live.scan.vector.slice()
+  }
+
+  #record(kinds: readonly string[]): NewRecord {
+    const number = this.#written++
+    const id = randomUUID()
+    const value = JSON.stringify({
+      ...{ event_id: id, event_type: 'delivery.tested', user_id: `user_${number % 97}` },
+      ...{ timestamp: new Date().toISOString(), properties: { kind: kinds[number % kinds.length], number } },
+      ...{ source: null, schema_version: 1 },
+    })
+    const fingerprint = createHash('md5').update(value).digest('hex')
+    const receivedAt = Date.now() * 1_000
+    return {
+      topic: this.topic,
+      key: `user_${number % 97}`,
+      type: 'delivery.tested',
+      value,
+      receivedAt,
+      id,
+      fingerprint,
+    }
+  }
+
+  /** A session that is offered what `tree` matches, and its reader. */
+  session(tree: Tree, place: Vector): { session: Session; reader: Reader } {
+    const reader = new Reader(this.slots, place)
+    const session = new Session({
+      id: randomUUID(),
+      subscriber: randomUUID(),
+      slots: this.slots,
+      encoding: createV1Encoding(),
+      transport: reader,
+      dirty: this.flusher.add,
+      resume: (one, from) => this.replays.add(one, from),
+      leave: (one) => {
+        this.live.scan.leave(one)
+        this.replays.leave(one)
+      },
+      ended: () => {},
+      report: { delivered: () => {}, lagged: () => {}, gap: () => {} },
+    })
+    session.filters = [{ name: 'default', version: 1, tree, since: null, until: null }]
+    session.startAt(place)
+    return { session, reader }
+  }
+
+  /** Offsets per slot, from one vector to another, of what a test accepts: the truth, read from the log. */
+  async truth(from: Vector, to: Vector, accepts: (record: LogRecord) => boolean): Promise<number[][]> {
+    const offsets: number[][] = Array.from({ length: this.slots.count }, () => [])
+    const stop = new AbortController()
+    const next = from.slice()
+    const isThere = () => next.every((offset, slot) => offset >= (to[slot] as number))
+    if (isThere()) return offsets
+    const [topic] = this.slots.topics
+    assert.ok(topic)
+    for await (const batch of this.log.read(
+      { topic: this.topic, offsets: this.slots.offsets(from, topic) },
+      stop.signal,
+    )) {
+      const slot = this.slots.of(batch.topic, batch.partition)
+      for (const record of batch.records)
+        if (record.offset < (to[slot] as number) && accepts(record)) offsets[slot]?.push(record.offset)
+      next[slot] = batch.nextOffset
+      if (isThere()) break
+    }
+    stop.abort()
+    return offsets
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened.disposeAsync()
+  }
+}
+
+export const noControls: Controls = { isControl: () => false, changesOf: async () => [] }
+
+/** Waits until something holds; fails after 20 s. */
+export async function until(what: string, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000
+  while (!holds()) {
+    assert.ok(performance.now() < deadline, `${what} did not come within 20 s`)
+    await pause(5)
+  }
+}

@@ -1,0 +1,66 @@
+import type { ServerResponse } from 'node:http'
+import type { Connection } from './delivery.ts'
+
+/** A browser whose connection breaks comes back after this long, unless the server says otherwise. */
+const retryMs = 2_000
+
+/** A response of server-sent events as a way to a reader. Its head is written with the first bytes. */
+export class EventStreamConnection implements Connection {
+  readonly name = 'sse'
+  readonly #response: ServerResponse
+  readonly #headers: Readonly<Record<string, string | string[] | number | undefined>>
+  #stuck = 0
+
+  constructor(
+    response: ServerResponse,
+    headers: Readonly<Record<string, string | string[] | number | undefined>>,
+  ) {
+    this.#response = response
+    this.#headers = headers
+  }
+
+  /** Writes the head, so that the client knows that it is connected although nothing has matched. */
+  start(): void {
+    if (this.#response.headersSent) return
+    this.#response.writeHead(200, {
+      ...this.#headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      // nginx buffers answers unless it is told not to.
+      'x-accel-buffering': 'no',
+    })
+    this.#response.write(`retry: ${retryMs}\n\n`)
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#response.destroyed || this.#response.writableEnded) return true
+    this.start()
+    return this.#response.write(bytes)
+  }
+
+  onDrain(drained: () => void): void {
+    this.#response.on('drain', drained)
+  }
+
+  // Nobody answers a comment; a side that is gone shows in bytes that do not leave for two heartbeats.
+  heartbeat(): void {
+    // Not before it has begun: until then it may still be answered with a problem.
+    if (!this.#response.headersSent) return
+    if (this.#response.writableLength > 0) {
+      this.#stuck++
+      if (this.#stuck >= 2) this.#response.destroy()
+      return
+    }
+    this.#stuck = 0
+    this.write(Buffer.from(':\n\n'))
+  }
+
+  reconnect(afterMs: number): void {
+    this.write(Buffer.from(`retry: ${afterMs}\n\n`))
+  }
+
+  // There is no close code: a browser comes back by itself and then learns by the status what was wrong.
+  close(): void {
+    if (this.#response.headersSent) this.#response.end()
+  }
+}

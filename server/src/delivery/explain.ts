@@ -1,0 +1,145 @@
+import type { EventLog } from '@pulse/log'
+import type { Event } from '@pulse/protocol/event'
+import { parsePosition } from '@pulse/protocol/position'
+import { matches, whyNot } from '../subscriptions/matches.ts'
+import type { FilterVersion, Subscriptions } from '../subscriptions/subscriptions.ts'
+import type { Delivery } from './delivery.ts'
+import type { Stream } from './stream.ts'
+
+export interface ExplainNeeds {
+  readonly log: EventLog
+  readonly delivery: Delivery
+  readonly subscriptions: Pick<Subscriptions, 'versions'>
+  /** An event and its position. Rejects with ProblemError `not_found`. */
+  readonly findEvent: (eventId: string) => Promise<{ event: Event; position: string }>
+}
+
+/** What one filter of the subscriber says of the event. */
+export interface FilterSays {
+  readonly name: string
+  readonly version: number
+  /** Whether this version held where the event stands: one stored later says nothing of earlier events. */
+  readonly applies: 'yes' | 'stored_later' | 'changed_before'
+  readonly matches: boolean
+  /** The tests that failed, in words. */
+  readonly failed: string[]
+}
+
+/** What one open stream of the subscriber on this server did with it. */
+export interface StreamSays {
+  readonly session: string
+  readonly transport: string
+  readonly state: string
+  /** `passed`: its place lies behind the event. */
+  readonly place: 'passed' | 'not_yet'
+}
+
+/** Why a subscriber got an event, or did not. */
+export interface Explanation {
+  readonly event_id: string
+  readonly subscriber: string
+  readonly position: string
+  readonly verdict: 'matches' | 'no_filter' | 'filter_stored_later' | 'filter_changed' | 'does_not_match'
+  readonly answer: string
+  /** False once retention has taken the event from the log: no replay can bring it any more. */
+  readonly replayable: boolean
+  readonly filters: FilterSays[]
+  readonly streams: StreamSays[]
+}
+
+/** Explains one event to one subscriber. Rejects with ProblemError `not_found`, or LogError `unavailable`. */
+export async function explain(
+  needs: ExplainNeeds,
+  asked: { eventId: string; subscriber: string },
+): Promise<Explanation> {
+  const { event, position } = await needs.findEvent(asked.eventId)
+  const place = placeOf(position)
+  const [versions, bounds] = await Promise.all([
+    needs.subscriptions.versions(asked.subscriber),
+    needs.log.bounds(place.topic),
+  ])
+  const filters = versions.map((version) => say(version, event, place))
+  const verdict = verdictOf(filters)
+  const start = bounds.partitions.find(({ partition }) => partition === place.partition)?.start ?? 0
+  const streams = needs.delivery
+    .streams()
+    .filter(({ subscriber }) => subscriber === asked.subscriber)
+    .map((stream) => streamSays(stream, place))
+  return {
+    ...{ event_id: event.event_id, subscriber: asked.subscriber, position, verdict },
+    answer: answerOf(verdict, filters, asked.subscriber),
+    replayable: bounds.epoch === place.epoch && place.offset >= start,
+    filters,
+    streams,
+  }
+}
+
+interface Place {
+  readonly topic: string
+  readonly epoch: number
+  readonly partition: number
+  readonly offset: number
+}
+
+function placeOf(text: string): Place {
+  const position = parsePosition(text)
+  const [first] = position?.offsets ?? []
+  if (!position || !first) throw new Error(`${text} is no position of an event`)
+  return { topic: position.topic, epoch: position.epoch, partition: first[0], offset: first[1] }
+}
+
+function say({ name, version, tree, since, until }: FilterVersion, event: Event, place: Place): FilterSays {
+  const from = offsetIn(since, place) ?? 0
+  const to = offsetIn(until, place) ?? Number.POSITIVE_INFINITY
+  const applies = place.offset < from ? 'stored_later' : place.offset >= to ? 'changed_before' : 'yes'
+  const isMatch = matches(tree, event)
+  return { name, version, applies, matches: isMatch, failed: isMatch ? [] : [...whyNot(tree, event)] }
+}
+
+function offsetIn(positions: FilterVersion['since'], { topic, epoch, partition }: Place): number | undefined {
+  const position = positions?.find((each) => each.topic === topic && each.epoch === epoch)
+  return position?.offsets.get(partition)
+}
+
+function verdictOf(filters: readonly FilterSays[]): Explanation['verdict'] {
+  if (filters.length === 0) return 'no_filter'
+  if (filters.some(({ applies, matches: isMatch }) => applies === 'yes' && isMatch)) return 'matches'
+  const matching = filters.filter(({ matches: isMatch }) => isMatch)
+  if (matching.some(({ applies }) => applies === 'stored_later')) return 'filter_stored_later'
+  return matching.length > 0 ? 'filter_changed' : 'does_not_match'
+}
+
+function answerOf(
+  verdict: Explanation['verdict'],
+  filters: readonly FilterSays[],
+  subscriber: string,
+): string {
+  switch (verdict) {
+    case 'no_filter':
+      return `${subscriber} has no filter.`
+    case 'matches':
+      return `It matches ${names(filters.filter(({ applies, matches: is }) => applies === 'yes' && is))}: whoever was connected then, or resumes from before it, gets it.`
+    case 'filter_stored_later':
+      return 'The filter that matches it was stored after the event, and a filter holds from its place in the log on.'
+    case 'filter_changed':
+      return 'A filter that matched it was changed or deleted before the event.'
+    case 'does_not_match':
+      return `No filter matches it. ${filters
+        .filter(({ applies }) => applies === 'yes')
+        .map(({ name, failed }) => `${name}: ${failed.join('; ')}`)
+        .join('. ')}`
+  }
+}
+
+const names = (filters: readonly FilterSays[]) => filters.map(({ name }) => name).join(', ')
+
+function streamSays(stream: Stream, place: Place): StreamSays {
+  const { session, connection } = stream
+  const next = stream.nextOffset(place.topic, place.partition)
+  return {
+    session: session.needs.id,
+    transport: connection.name,
+    state: session.state.kind === 'read' ? (session.state.live ? 'live' : 'replaying') : session.state.kind,
+    place: next !== undefined && next > place.offset ? 'passed' : 'not_yet',
+  }
+}

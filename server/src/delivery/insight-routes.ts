@@ -1,0 +1,122 @@
+import { eventSchema } from '@pulse/protocol/event'
+import { subscriberIdSchema } from '@pulse/protocol/filter'
+import { problemSchema } from '@pulse/protocol/problem'
+import { z } from 'zod'
+import { callerOf, mayReadSubscriber } from '../http/access.ts'
+import type { Http } from '../http/http.ts'
+import { ProblemError } from '../http/problem-error.ts'
+import { type ExplainNeeds, explain } from './explain.ts'
+import type { Stream } from './stream.ts'
+
+const filterSays = z.object({
+  name: z.string(),
+  version: z.int(),
+  applies: z
+    .enum(['yes', 'stored_later', 'changed_before'])
+    .describe('Whether this version held where the event stands.'),
+  matches: z.boolean(),
+  failed: z.array(z.string()).describe('The tests that failed, with what was found.'),
+})
+
+const explanationSchema = z
+  .object({
+    event_id: eventSchema.shape.event_id,
+    subscriber: z.string(),
+    position: z.string(),
+    verdict: z.enum(['matches', 'no_filter', 'filter_stored_later', 'filter_changed', 'does_not_match']),
+    answer: z.string().describe('The verdict in a sentence.'),
+    replayable: z.boolean().describe('False once retention has taken the event from the log.'),
+    filters: z.array(filterSays),
+    streams: z.array(
+      z.object({
+        session: z.string(),
+        transport: z.string(),
+        state: z.string(),
+        place: z.enum(['passed', 'not_yet']),
+      }),
+    ),
+  })
+  .meta({ id: 'Explanation' })
+
+const streamSchema = z
+  .object({
+    session: z.string(),
+    subscriber: z.string().nullable(),
+    transport: z.enum(['websocket', 'plain', 'sse']),
+    state: z.enum(['quiet', 'waiting', 'replaying', 'live', 'lagging']),
+    opened_at: z.iso.datetime(),
+    filters: z.array(z.string()),
+    position: z.string().nullable(),
+    acked: z.string().nullable(),
+    behind_events: z.int().describe('Events of any kind between its place and the end of the log.'),
+    queued_bytes: z.int(),
+    delivered: z.int(),
+    gaps: z.int(),
+    lagged: z.int().describe('Times that it was too slow for what matches.'),
+  })
+  .meta({ id: 'Stream' })
+
+/** Registers the questions about streams: who listens on this server, and why somebody got an event or did not. */
+export function insightRoutes(http: Http, needs: ExplainNeeds): void {
+  http.get('/explain', {
+    config: { access: 'stream:read' },
+    schema: {
+      tags: ['streams'],
+      summary: 'Why a subscriber got an event, or did not',
+      querystring: z.object({
+        event: z.guid().describe('The event_id.'),
+        subscriber: subscriberIdSchema,
+      }),
+      response: { 200: explanationSchema, 404: problemSchema, 503: problemSchema },
+    },
+    handler: async (request) => {
+      const { event, subscriber } = request.query
+      if (!mayReadSubscriber(callerOf(request), subscriber))
+        throw new ProblemError('forbidden', `The credential may not read the stream of ${subscriber}.`)
+      return await explain(needs, { eventId: event, subscriber })
+    },
+  })
+  http.get('/streams', {
+    config: { access: 'stream:read' },
+    schema: {
+      tags: ['streams'],
+      summary: 'Streams that are open on this server',
+      querystring: z.object({ subscriber: subscriberIdSchema.optional() }),
+      response: {
+        200: z.object({ data: z.array(streamSchema), cursor: z.null(), has_more: z.literal(false) }),
+      },
+    },
+    handler: async (request) => {
+      const caller = callerOf(request)
+      const { subscriber } = request.query
+      const data = needs.delivery
+        .streams()
+        .filter((stream) => subscriber === undefined || stream.subscriber === subscriber)
+        .filter((stream) => mayReadSubscriber(caller, stream.subscriber ?? undefined))
+        .slice(0, 1_000)
+        .map(describeStream)
+      return { data, cursor: null, has_more: false as const }
+    },
+  })
+}
+
+function describeStream(stream: Stream): z.infer<typeof streamSchema> {
+  const { session } = stream
+  const { slots } = session.needs
+  const place = stream.place()
+  const { kind } = session.state
+  const state = session.state.kind === 'read' ? (session.state.live ? 'live' : 'replaying') : kind
+  return {
+    session: session.needs.id,
+    subscriber: stream.subscriber,
+    transport: stream.connection.name,
+    state: state === 'read' || state === 'closed' ? 'quiet' : state,
+    opened_at: new Date(stream.openedAt).toISOString(),
+    filters: session.filters.filter(({ until }) => !until).map(({ name }) => name),
+    position: place ? slots.format(place) : null,
+    acked: session.acked ? slots.format(session.acked) : null,
+    behind_events: stream.behind(),
+    queued_bytes: session.queuedBytes,
+    ...session.counted,
+  }
+}

@@ -1,0 +1,134 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type EventLog, type LogBatch, LogError, type LogRecord } from '@pulse/log'
+import { type RecentBatch, RecentBatches } from './recent-batches.ts'
+import { type FilterChange, type Index, Scan } from './scan.ts'
+import type { Session } from './session.ts'
+import { type Slots, type Vector, vectorOf } from './vector.ts'
+
+const retryMs = 250
+
+export interface Controls {
+  /** Whether a record is for servers only. */
+  isControl(record: LogRecord): boolean
+  /** The changes of filters that a control record announces. Rejects while the database is away. */
+  changesOf(record: LogRecord): Promise<readonly FilterChange[]>
+}
+
+export interface LiveFeedNeeds {
+  readonly log: EventLog
+  readonly slots: Slots
+  readonly createIndex: () => Index
+  readonly controls: Controls
+  /** Told of every failure to read; one that trying again cannot mend ends the feed. */
+  readonly troubled: (error: LogError) => void
+  /** The feed cannot go on: whoever is in it must come back later. */
+  readonly ended: () => void
+}
+
+/**
+ * Follows the tail of every topic, once per process, for all sessions that are up to date. What it has met it keeps for
+ * a while, so that a session that was away for a moment can be brought up to it without reading the log.
+ */
+export class LiveFeed implements AsyncDisposable {
+  readonly scan: Scan
+  readonly recent: RecentBatches
+  readonly #needs: LiveFeedNeeds
+  readonly #stop = new AbortController()
+  #following: Promise<unknown> = Promise.resolve()
+
+  private constructor(needs: LiveFeedNeeds, from: Vector) {
+    this.#needs = needs
+    this.scan = new Scan({ slots: needs.slots, vector: from, index: needs.createIndex() })
+    this.recent = new RecentBatches(from)
+  }
+
+  /** Starts at the end of the log. Rejects with LogError `unavailable`. */
+  static async open(needs: LiveFeedNeeds): Promise<LiveFeed> {
+    const bounds = await Promise.all(needs.slots.topics.map(({ name }) => needs.log.bounds(name)))
+    const feed = new LiveFeed(needs, vectorOf(needs.slots, bounds, 'end'))
+    feed.#following = Promise.all(needs.slots.topics.map((topic) => feed.#follow(topic)))
+    return feed
+  }
+
+  /**
+   * Takes in a session that was offered everything below `place`, which is the feed's place, or lies beyond it where
+   * another server was faster.
+   */
+  adopt(session: Session, place: Vector): void {
+    session.state = { kind: 'read', live: true }
+    this.scan.join(session, place)
+  }
+
+  /** First and next offsets of the log now. Rejects with LogError `unavailable`. */
+  async range(): Promise<{ start: Vector; end: Vector }> {
+    const { slots, log } = this.#needs
+    const bounds = await Promise.all(slots.topics.map(({ name }) => log.bounds(name)))
+    return { start: vectorOf(slots, bounds, 'start'), end: vectorOf(slots, bounds, 'end') }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#following
+  }
+
+  async #follow(topic: Slots['topics'][number]): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      try {
+        const offsets = this.#needs.slots.offsets(this.scan.vector, topic)
+        for await (const batch of this.#needs.log.read({ topic: topic.name, offsets }, signal)) {
+          if (batch.epoch !== topic.epoch)
+            throw new LogError('out-of-range', `${topic.name} is another log now`)
+          await this.#take(batch, signal)
+        }
+      } catch (error) {
+        if (signal.aborted) return
+        const failure = error instanceof LogError ? error : new LogError('unavailable', String(error))
+        this.#needs.troubled(failure)
+        if (!failure.retryable) {
+          this.#stop.abort()
+          return this.#needs.ended()
+        }
+        await delay(retryMs, undefined, { signal }).catch(() => {})
+      }
+    }
+  }
+
+  async #take(batch: LogBatch, signal: AbortSignal): Promise<void> {
+    const slot = this.#needs.slots.of(batch.topic, batch.partition)
+    for (const record of batch.records) {
+      if (record.offset < (this.scan.vector[slot] as number) || !this.#needs.controls.isControl(record))
+        continue
+      const changes = await this.#changesOf(record, signal)
+      if (signal.aborted) return
+      this.#enter({ slot, batch, end: record.offset + 1, changes })
+    }
+    if ((this.scan.vector[slot] as number) < batch.nextOffset)
+      this.#enter({ slot, batch, end: batch.nextOffset, changes: undefined })
+  }
+
+  #enter(entry: RecentBatch): void {
+    takeEntry(this.scan, entry)
+    this.recent.add(entry)
+  }
+
+  // What a control record announces must be known before anything behind it is matched.
+  async #changesOf(record: LogRecord, signal: AbortSignal): Promise<readonly FilterChange[]> {
+    for (;;) {
+      try {
+        return await this.#needs.controls.changesOf(record)
+      } catch (error) {
+        this.#needs.troubled(new LogError('unavailable', 'the filters cannot be read', { cause: error }))
+        await delay(retryMs, undefined, { signal }).catch(() => {})
+        if (signal.aborted) return []
+      }
+    }
+  }
+}
+
+/** Gives a scan what the feed has met. */
+export function takeEntry(scan: Scan, { slot, batch, end, changes }: RecentBatch): void {
+  scan.take(batch, changes ? end - 1 : end)
+  for (const change of changes ?? []) scan.change(change, slot, end - 1)
+  scan.skip(slot, end)
+}

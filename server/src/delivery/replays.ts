@@ -1,0 +1,252 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { type EventLog, type LogBatch, LogError } from '@pulse/log'
+import { type Controls, type LiveFeed, takeEntry } from './live-feed.ts'
+import { type Index, Scan } from './scan.ts'
+import type { Session, SessionFilter } from './session.ts'
+import { lower, reaches, type Slots, type Vector } from './vector.ts'
+
+const limits = {
+  /** Replays at a time: each has a connection of its own and a core to share. */
+  runningMax: 3,
+  /** Sessions that return together are read for together. */
+  gatherMs: 10,
+  /** A replay lets others run after this long. */
+  turnMsMax: 8,
+  /** A replay waits so long for readers none of whom takes more; then others get its place. */
+  fullMsMax: 1_000,
+  /** Records that are matched in one turn as a replay goes over into the live feed. */
+  handOverRecordsMax: 5_000,
+} as const
+
+export interface ReplaysNeeds {
+  readonly log: EventLog
+  readonly slots: Slots
+  readonly createIndex: () => Index
+  readonly controls: Controls
+  readonly live: LiveFeed
+  /** A replay of this many sessions has read this many records in so many milliseconds. */
+  readonly replayed: (sessions: number, records: number, ms: number) => void
+  /** A replay failed on what trying again cannot mend; its sessions must come back later. */
+  readonly failed: (sessions: readonly Session[], error: unknown) => void
+}
+
+interface Waiting {
+  readonly session: Session
+  readonly place: Vector
+}
+
+/**
+ * Brings sessions from a place in the past up to the live feed. Those that come within a moment share one scan, so
+ * that two thousand returning sockets cost one reading of the log. The hand-over is exact because its last step, from
+ * the scan's place to the feed's, is taken from the feed's memory within one turn of the event loop: nothing can
+ * come between.
+ */
+export class Replays implements AsyncDisposable {
+  readonly #needs: ReplaysNeeds
+  readonly #stop = new AbortController()
+  #waiting: Waiting[] = []
+  readonly #running = new Set<Promise<void>>()
+  readonly #scans = new Set<Scan>()
+  #gathering: NodeJS.Timeout | undefined
+
+  constructor(needs: ReplaysNeeds) {
+    this.#needs = needs
+  }
+
+  /** Takes in a session whose next event lies at `place`. */
+  add(session: Session, place: Vector): void {
+    session.state = { kind: 'waiting', place }
+    this.#waiting.push({ session, place })
+    this.#gathering ??= setTimeout(() => this.#start(), limits.gatherMs)
+  }
+
+  /** Lets go of a session wherever it is. */
+  leave(session: Session): void {
+    for (const scan of this.#scans) scan.leave(session)
+  }
+
+  /** Puts other filters in the place of those of a session that is being replayed; false if it is not. */
+  replace(session: Session, filters: SessionFilter[]): boolean {
+    for (const scan of this.#scans) if (scan.replace(session, filters)) return true
+    return false
+  }
+
+  /** How far a session that is being replayed has come; undefined if none of the replays has it. */
+  placeOf(session: Session): Vector | undefined {
+    for (const scan of this.#scans) if (scan.has(session)) return scan.placeOf(session)
+    return undefined
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    clearTimeout(this.#gathering)
+    await Promise.all(this.#running)
+  }
+
+  #start(): void {
+    this.#gathering = undefined
+    if (this.#running.size >= limits.runningMax || this.#stop.signal.aborted) return
+    const cohort = this.#waiting.filter(({ session }) => session.state.kind === 'waiting')
+    this.#waiting = []
+    if (cohort.length === 0) return
+    const run = this.#run(cohort).finally(() => {
+      this.#running.delete(run)
+      if (this.#waiting.length > 0) this.#gathering ??= setTimeout(() => this.#start(), limits.gatherMs)
+    })
+    this.#running.add(run)
+  }
+
+  async #run(cohort: readonly Waiting[]): Promise<void> {
+    const scan = this.#scanOf(cohort)
+    this.#scans.add(scan)
+    const counted = { records: 0, since: performance.now() }
+    const { size } = scan
+    try {
+      while (scan.size > 0 && !this.#stop.signal.aborted && !this.#handOver(scan)) {
+        await this.#advance(scan, counted)
+      }
+      this.#needs.replayed(size, counted.records, performance.now() - counted.since)
+    } catch (error) {
+      if (error instanceof LogError && error.code === 'out-of-range') await this.#passGap(scan)
+      else this.#needs.failed([...scan.sessions()], error)
+    } finally {
+      this.#scans.delete(scan)
+    }
+  }
+
+  #scanOf(cohort: readonly Waiting[]): Scan {
+    const vector = (cohort[0] as Waiting).place.slice()
+    for (const { place } of cohort) lower(vector, place)
+    const scan = new Scan({ slots: this.#needs.slots, vector, index: this.#needs.createIndex() })
+    for (const { session, place } of cohort) {
+      session.state = { kind: 'read', live: false }
+      scan.join(session, place)
+    }
+    return scan
+  }
+
+  /** Gives the sessions to the live feed if its memory reaches back to the scan's place; all in one turn. */
+  #handOver(scan: Scan): boolean {
+    const { live } = this.#needs
+    let number = live.recent.seek(scan.vector)
+    if (number === undefined) return false
+    let records = 0
+    for (let n = number; n < live.recent.end; n++) records += live.recent.at(n)?.batch.records.length ?? 0
+    if (records > limits.handOverRecordsMax) return false
+    for (; number < live.recent.end; number++) {
+      const entry = live.recent.at(number)
+      if (entry) takeEntry(scan, entry)
+    }
+    for (const session of [...scan.sessions()]) {
+      const place = scan.placeOf(session)
+      scan.leave(session)
+      live.adopt(session, place)
+    }
+    return true
+  }
+
+  /** Reads on to where the live feed stands now, from its memory if that reaches back, else from the log. */
+  async #advance(scan: Scan, counted: { records: number }): Promise<void> {
+    const target = this.#needs.live.scan.vector.slice()
+    if (this.#needs.live.recent.seek(scan.vector) !== undefined)
+      return this.#advanceInMemory(scan, target, counted)
+    for (const topic of this.#needs.slots.topics) await this.#advanceTopic(scan, { topic, target, counted })
+  }
+
+  async #advanceInMemory(scan: Scan, target: Vector, counted: { records: number }): Promise<void> {
+    const { recent } = this.#needs.live
+    let turnFrom = performance.now()
+    while (!reaches(scan.vector, target)) {
+      const number = recent.seek(scan.vector)
+      const entry = number === undefined ? undefined : recent.at(number)
+      if (!entry || scan.size === 0) return
+      takeEntry(scan, entry)
+      counted.records += entry.batch.records.length
+      await this.#makeRoom(scan)
+      if (performance.now() - turnFrom < limits.turnMsMax) continue
+      await nextTurn()
+      turnFrom = performance.now()
+    }
+  }
+
+  async #advanceTopic(
+    scan: Scan,
+    to: { topic: Slots['topics'][number]; target: Vector; counted: { records: number } },
+  ): Promise<void> {
+    const { slots, log } = this.#needs
+    const { topic, target, counted } = to
+    const end = topic.first + topic.partitions
+    const isThere = () => reaches(scan.vector.subarray(topic.first, end), target.subarray(topic.first, end))
+    if (isThere()) return
+    const ended = new AbortController()
+    const signal = AbortSignal.any([this.#stop.signal, ended.signal])
+    let turnFrom = performance.now()
+    for await (const batch of log.read(
+      { topic: topic.name, offsets: slots.offsets(scan.vector, topic) },
+      signal,
+    )) {
+      await this.#take(scan, batch)
+      counted.records += batch.records.length
+      if (isThere() || scan.size === 0) break
+      await this.#makeRoom(scan)
+      if (performance.now() - turnFrom < limits.turnMsMax) continue
+      await nextTurn()
+      turnFrom = performance.now()
+    }
+    ended.abort()
+  }
+
+  async #take(scan: Scan, batch: LogBatch): Promise<void> {
+    const { controls, slots } = this.#needs
+    const slot = slots.of(batch.topic, batch.partition)
+    for (const record of batch.records) {
+      if (record.offset < (scan.vector[slot] as number) || !controls.isControl(record)) continue
+      const changes = await controls.changesOf(record)
+      takeEntry(scan, { slot, batch, end: record.offset + 1, changes })
+    }
+    scan.take(batch)
+  }
+
+  /**
+   * Waits for readers that are behind. If only some are, or none of them moves, they go on by themselves later: a
+   * reader that never takes anything must not hold one of the few replays.
+   */
+  async #makeRoom(scan: Scan): Promise<void> {
+    let full = scan.full()
+    if (full.length === 0) return
+    if (full.length === scan.size) {
+      const waited = new AbortController()
+      const tired = delay(limits.fullMsMax, undefined, { signal: waited.signal }).catch(() => {})
+      await Promise.race([tired, ...full.map((session) => session.room())])
+      waited.abort()
+      full = scan.full()
+      if (full.length < scan.size) return
+    }
+    for (const session of full) {
+      const place = scan.placeOf(session)
+      scan.leave(session)
+      session.state = { kind: 'waiting', place }
+      session.room().then(() => {
+        if (session.state.kind === 'waiting') this.add(session, place)
+      })
+    }
+  }
+
+  /** The log begins after the scan's place by now: whoever misses something is told so and goes on from its start. */
+  async #passGap(scan: Scan): Promise<void> {
+    const sessions = [...scan.sessions()]
+    try {
+      const { slots } = this.#needs
+      const { start } = await this.#needs.live.range()
+      for (const session of sessions) {
+        const place = scan.placeOf(session)
+        scan.leave(session)
+        const to = place.map((offset, slot) => Math.max(offset, start[slot] as number))
+        if (!reaches(place, start)) session.gap(slots.format(place), to, 'retention')
+        this.add(session, to)
+      }
+    } catch (error) {
+      this.#needs.failed(sessions, error)
+    }
+  }
+}

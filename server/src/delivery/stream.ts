@@ -1,0 +1,253 @@
+import type { SlowPolicy } from '@pulse/protocol/frames'
+import type { Position } from '@pulse/protocol/position'
+import type { FilterVersion } from '../subscriptions/subscriptions.ts'
+import type { Tree } from '../subscriptions/tree.ts'
+import type { OpenStream } from './delivery.ts'
+import type { DeliveryRecord } from './delivery-record.ts'
+import type { Feed } from './feed.ts'
+import { changed } from './scan.ts'
+import { Session, type SessionFilter, type SessionReport } from './session.ts'
+import { reaches, type Vector } from './vector.ts'
+
+/** Name under which a filter of the connection itself stands in `matched`. */
+export const ownFilterName = 'stream'
+
+export interface StreamNeeds extends OpenStream {
+  readonly id: string
+  readonly feed: Feed
+  readonly versions: (subscriber: string) => Promise<readonly FilterVersion[]>
+  readonly dirty: (session: Session) => void
+  readonly report: SessionReport
+  readonly ended: (code: number) => void
+}
+
+export interface BeginOptions {
+  /** A position that cannot be honoured is `gone` rather than a gap. */
+  readonly strict?: boolean
+  /** A filter of the connection itself, beside those that are stored. */
+  readonly own?: Tree
+  readonly slow?: SlowPolicy
+  /** Of queued events for which this gives the same text only the latest is kept, if `slow` is `conflate`. */
+  readonly conflateBy?: (delivery: DeliveryRecord) => string
+}
+
+/**
+ * What became of a beginning: `gone` if the position cannot be honoured and the reader has no words for a gap;
+ * `invalid` if it is none; `no_filter` if there is nothing to match.
+ */
+export type Begun = 'begun' | 'gone' | 'invalid' | 'no_filter' | 'ended'
+
+/** Whether a filter matches nothing any more from a place on. */
+const hasEnded = ({ until }: SessionFilter, place: Vector) => until !== null && reaches(place, until)
+
+/** One subscriber's stream over one connection, from its opening to its end. */
+export class Stream {
+  readonly session: Session
+  readonly openedAt = Date.now()
+  readonly #needs: StreamNeeds
+  #own: Tree | undefined
+
+  constructor(needs: StreamNeeds) {
+    this.#needs = needs
+    const { feed } = needs
+    this.session = new Session({
+      id: needs.id,
+      subscriber: needs.subscriber,
+      slots: feed.slots,
+      encoding: needs.encoding,
+      transport: needs.connection,
+      ...(needs.enforced && { enforced: needs.enforced }),
+      dirty: needs.dirty,
+      resume: (session, place) => feed.replays.add(session, place),
+      leave: (session) => {
+        feed.live.scan.leave(session)
+        feed.replays.leave(session)
+      },
+      ended: needs.ended,
+      report: needs.report,
+    })
+    needs.connection.onDrain(() => this.session.drained())
+  }
+
+  get subscriber(): string | null {
+    return this.#needs.subscriber
+  }
+
+  get caller() {
+    return this.#needs.caller
+  }
+
+  get connection() {
+    return this.#needs.connection
+  }
+
+  /** Where the live feed stands: a stream that begins now begins there. */
+  get now(): string {
+    const { slots, live } = this.#needs.feed
+    return slots.format(live.scan.vector)
+  }
+
+  /** Names of the filters that are stored for the subscriber. Rejects while the database is away. */
+  async filterNames(): Promise<string[]> {
+    const { subscriber, versions } = this.#needs
+    if (subscriber === null) return []
+    return (await versions(subscriber)).filter(({ until }) => until === null).map(({ name }) => name)
+  }
+
+  /**
+   * Begins to deliver: from a position, or from now. Rejects with LogError `unavailable` or what the database threw; the stream can begin again after that.
+   */
+  async begin(from: string | undefined, options: BeginOptions = {}): Promise<Begun> {
+    const { slots, live, replays } = this.#needs.feed
+    this.#own = options.own ?? this.#own
+    this.session.slow = options.slow ?? this.session.slow
+    this.session.conflateBy = options.conflateBy ?? this.session.conflateBy
+    const presented = from === undefined ? undefined : slots.parse(from)
+    if (presented?.kind === 'invalid') return 'invalid'
+    const seen = live.recent.end
+    const [filters, range] = await Promise.all([this.#loadFilters(), presented && live.range()])
+    if (this.session.state.kind === 'closed') return 'ended'
+    // From here on nothing waits: what the feed has met since the filters were asked for is added by hand.
+    this.session.filters = this.#withNews(filters, seen)
+    if (!presented)
+      this.session.filters = this.session.filters.filter((each) => !hasEnded(each, live.scan.vector))
+    if (this.session.filters.length === 0) return 'no_filter'
+    if (!presented || !range) {
+      this.#start(live.scan.vector.slice())
+      live.adopt(this.session, live.scan.vector)
+      return 'begun'
+    }
+    if (presented.kind === 'epoch' || !reaches(range.end, presented.vector)) {
+      if (options.strict) return 'gone'
+      this.session.gap(from ?? '', live.scan.vector.slice(), 'epoch')
+      live.adopt(this.session, live.scan.vector)
+      return 'begun'
+    }
+    const place: Vector = presented.vector.map((offset, slot) =>
+      Math.max(offset, range.start[slot] as number),
+    )
+    if (!reaches(presented.vector, range.start)) {
+      if (options.strict) return 'gone'
+      this.session.gap(from ?? '', place, 'retention')
+    } else this.#start(place)
+    replays.add(this.session, place)
+    return 'begun'
+  }
+
+  /** Puts another filter of the connection's own in place of the one it has. */
+  setOwn(own: Tree | undefined): void {
+    this.#own = own
+    const { session } = this
+    const others = session.filters.filter(({ name, version }) => name !== ownFilterName || version > 0)
+    const filters = own ? [...others, this.#ownFilter(own)] : others
+    const { live, replays } = this.#needs.feed
+    if (!live.scan.replace(session, filters) && !replays.replace(session, filters)) session.filters = filters
+  }
+
+  /** The next offset of a partition that it will be offered; undefined before it has begun. */
+  nextOffset(topic: string, partition: number): number | undefined {
+    return this.place()?.[this.#needs.feed.slots.of(topic, partition)]
+  }
+
+  /** How far it has come; undefined before it has begun and after its end. */
+  place(): Vector | undefined {
+    const { live, replays } = this.#needs.feed
+    const { state } = this.session
+    switch (state.kind) {
+      case 'read':
+        return state.live ? live.scan.placeOf(this.session) : replays.placeOf(this.session)
+      case 'waiting':
+      case 'lagging':
+        return state.place
+      default:
+        return undefined
+    }
+  }
+
+  /** Events that it is behind the live feed, of whatever kind. */
+  behind(): number {
+    const place = this.place()
+    if (!place) return 0
+    const { vector } = this.#needs.feed.live.scan
+    return vector.reduce((sum, offset, slot) => sum + Math.max(0, offset - (place[slot] as number)), 0)
+  }
+
+  /** Says how far the stream has come, if nothing waits; false if something does. */
+  checkpoint(id?: string): boolean {
+    const place = this.session.state.kind === 'read' ? this.place() : undefined
+    return place !== undefined && this.session.checkpoint(place, id)
+  }
+
+  /** Answers a ping: with how far the stream has come if that can be said now, else with where it stood last. */
+  pong(id: string | undefined): void {
+    const { state } = this.session
+    if (state.kind === 'quiet') this.#announce(this.#needs.feed.live.scan.vector, id)
+    else if (!this.checkpoint(id)) this.#announce(this.session.told, id)
+  }
+
+  /** The client has dealt with everything below this position; one that cannot be read is left out. */
+  ack(position: string): void {
+    const presented = this.#needs.feed.slots.parse(position)
+    if (presented.kind === 'ok') this.session.acked = presented.vector
+  }
+
+  end(code: number, reason: string): void {
+    this.session.end(code, reason)
+  }
+
+  #start(place: Vector): void {
+    this.session.startAt(place)
+    this.#announce(place)
+  }
+
+  #announce(place: Vector, id?: string): void {
+    const bytes = this.#needs.encoding.checkpoint(this.#needs.feed.slots.format(place), id)
+    if (bytes) this.session.note(bytes)
+  }
+
+  async #loadFilters(): Promise<SessionFilter[]> {
+    const { subscriber, versions } = this.#needs
+    const stored = subscriber === null ? [] : await versions(subscriber)
+    const filters: SessionFilter[] = []
+    for (const { name, version, tree, since, until } of stored) {
+      const ended = until && this.#vectorOf(until)
+      // It ended in another life of the log, so in this one it never applied.
+      if (until && !ended) continue
+      filters.push({
+        ...{ name, version, tree: this.session.enforce(tree) },
+        since: since && this.#vectorOf(since),
+        until: ended,
+      })
+    }
+    return this.#own ? [...filters, this.#ownFilter(this.#own)] : filters
+  }
+
+  /** Null if the positions are those of another life of the log. */
+  #vectorOf(positions: readonly Position[]): Vector | null {
+    const presented = this.#needs.feed.slots.read(positions)
+    return presented.kind === 'ok' ? presented.vector : null
+  }
+
+  #ownFilter(tree: Tree): SessionFilter {
+    return { name: ownFilterName, version: 0, tree: this.session.enforce(tree), since: null, until: null }
+  }
+
+  #withNews(filters: SessionFilter[], seen: number): SessionFilter[] {
+    const { live } = this.#needs.feed
+    let known = filters
+    for (let number = seen; number < live.recent.end; number++) {
+      const entry = live.recent.at(number)
+      for (const change of entry?.changes ?? []) {
+        if (!entry || change.subscriber !== this.subscriber) continue
+        known = changed(known, {
+          change,
+          tree: change.filter && this.session.enforce(change.filter),
+          slot: entry.slot,
+          offset: entry.end - 1,
+          vector: live.scan.vector,
+        })
+      }
+    }
+    return known
+  }
+}
