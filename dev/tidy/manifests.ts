@@ -5,6 +5,7 @@ interface Manifest {
   readonly name?: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
 const own = /^@pulse\//
@@ -25,7 +26,9 @@ export function checkManifests(
     .map((path) => path.split('/')[0] ?? '')
   return rooms.flatMap((room) => {
     const path = `${room}/package.json`
-    const { name, dependencies = {}, devDependencies = {} } = read(path)
+    const { name, devDependencies = {}, ...product } = read(path)
+    // What the user of a published package brings along is there as well.
+    const dependencies = { ...product.dependencies, ...product.peerDependencies }
     const used = new Set<string>()
     const told = new Set<string>()
     const missing = imports.flatMap((one) => {

@@ -285,6 +285,7 @@ test('what a room imports stands in its package.json, and what of ours stands th
   const tests = { 'log/src/a.test.ts': "import 'typescript'\nimport '@pulse/protocol/event'" }
   assert.deepEqual(told(tests, { devDependencies: protocol }), [])
   assert.match(told({ 'log/src/a.ts': "import 'typescript'" }, {})[0] ?? '', /typescript is missing/)
+  assert.deepEqual(told({ 'log/src/a.ts': "import 'react'" }, { peerDependencies: { react: '>=18' } }), [])
   assert.match(told({}, { dependencies: protocol })[0] ?? '', /@pulse\/protocol is not imported/)
   const resolved = { 'log/src/a.ts': "const at = import.meta.resolve('@pulse/protocol')" }
   assert.match(told(resolved, {})[0] ?? '', /@pulse\/protocol is missing/)

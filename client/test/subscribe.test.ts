@@ -14,8 +14,8 @@ import { type Installation, openInstallation } from '@pulse/dev/faults/installat
 import { openServices, type Services } from '@pulse/dev/services'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import type { PulseProcess } from '@pulse/dev/services/pulse'
-import { openPostgresLog } from '@pulse/log/postgres'
-import { eventually } from './started-server.ts'
+import { trimLog } from '@pulse/dev/services/trimmed-log'
+import { eventually } from './eventually.ts'
 
 // Subscribers of the SDK against the real server: what `subscription.model.test.ts` proves of the client alone holds for
 // both together.
@@ -175,15 +175,11 @@ test('events that retention has taken are told as a gap, and the stream goes on 
   const leftAt = first.subscription.position
 
   for (let n = 1; n < 6; n++) await publish(n)
-  await using log = await openPostgresLog({
-    connection: { connectionString: database.url, options: '-c search_path=pulse,public' },
-    durability: 'disk',
-  })
   const { partition, offset } = first.events[0] as ReceivedEvent
   await eventually(
     'the log is trimmed below the fourth',
     async () => {
-      const starts = await log.trim('events', new Map([[partition, offset + 3]]))
+      const starts = await trimLog(database.url, 'events', new Map([[partition, offset + 3]]))
       return starts.get(partition) === offset + 3 || undefined
     },
     20_000,
