@@ -29,6 +29,10 @@ export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/http/upgrade.ts',
   'server/src/intake/uuid-v5.ts',
   'server/src/operations/observations.ts',
+  // The words and the work of filters: delivery matches with them, many times for every event.
+  'server/src/subscriptions/matches.ts',
+  'server/src/subscriptions/matching-index.ts',
+  'server/src/subscriptions/tree.ts',
 ])
 
 /** The log's files that other rooms may use, besides the port itself (`log/src/log.ts`). */
