@@ -25,9 +25,43 @@ export interface DeliveryReport {
   lost(streams: number): void
 }
 
-/** Makes the report; `sessions` is asked when the metrics are read. */
+/** Makes the report. */
 export function createDeliveryReport({ log, metrics }: { log: Logger; metrics: Registry }): DeliveryReport {
-  const registers = [metrics]
+  const { open, closed, deliveries, bytes, lagging, gaps, replays, replaySeconds } = createMetrics([metrics])
+  return {
+    opened: (stream) => {
+      open.inc({ transport: stream.connection.name })
+      log.debug(namesOf(stream), 'stream opened')
+    },
+    closed: (stream, code) => {
+      const transport = stream.connection.name
+      open.dec({ transport })
+      closed.inc({ transport, code: String(code) })
+      log.debug({ ...namesOf(stream), code }, 'stream ended')
+    },
+    delivered: (events, size) => {
+      deliveries.inc(events)
+      bytes.inc(size)
+    },
+    lagged: (policy) => lagging.inc({ policy }),
+    gap: (reason) => gaps.inc({ reason }),
+    replayed: (sessions, records, ms) => {
+      replays.inc(sessions)
+      replaySeconds.observe(ms / 1_000)
+      log.debug({ sessions, records, ms: Math.round(ms) }, 'sessions were brought up to the live feed')
+    },
+    troubled: (err) => log.warn({ err }, 'the log cannot be followed; it is tried again'),
+    lost: (streams) => log.error({ streams }, 'the log cannot be followed; streams are ended to come back'),
+  }
+}
+
+const namesOf = ({ subscriber, session, connection }: ReportedStream) => ({
+  session: session.needs.id,
+  subscriber_id: subscriber,
+  transport: connection.name,
+})
+
+function createMetrics(registers: Registry[]) {
   const open = new Gauge({
     name: 'pulse_stream_connections',
     help: 'Open streams by transport.',
@@ -73,35 +107,5 @@ export function createDeliveryReport({ log, metrics }: { log: Logger; metrics: R
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60],
     registers,
   })
-  return {
-    opened: (stream) => {
-      open.inc({ transport: stream.connection.name })
-      log.debug(namesOf(stream), 'stream opened')
-    },
-    closed: (stream, code) => {
-      const transport = stream.connection.name
-      open.dec({ transport })
-      closed.inc({ transport, code: String(code) })
-      log.debug({ ...namesOf(stream), code }, 'stream ended')
-    },
-    delivered: (events, size) => {
-      deliveries.inc(events)
-      bytes.inc(size)
-    },
-    lagged: (policy) => lagging.inc({ policy }),
-    gap: (reason) => gaps.inc({ reason }),
-    replayed: (sessions, records, ms) => {
-      replays.inc(sessions)
-      replaySeconds.observe(ms / 1_000)
-      log.debug({ sessions, records, ms: Math.round(ms) }, 'sessions were brought up to the live feed')
-    },
-    troubled: (err) => log.warn({ err }, 'the log cannot be followed; it is tried again'),
-    lost: (streams) => log.error({ streams }, 'the log cannot be followed; streams are ended to come back'),
-  }
+  return { open, closed, deliveries, bytes, lagging, gaps, replays, replaySeconds }
 }
-
-const namesOf = ({ subscriber, session, connection }: ReportedStream) => ({
-  session: session.needs.id,
-  subscriber_id: subscriber,
-  transport: connection.name,
-})
