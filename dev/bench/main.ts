@@ -4,12 +4,17 @@ import { intakeBatch } from './intake-batch.ts'
 import { intakeSingle } from './intake-single.ts'
 import { type Load, openLoad } from './load/load.ts'
 import { busyFrom, describeMachine } from './machine.ts'
+import { matchBench } from './match.ts'
 import { memory } from './memory.ts'
 import { overload } from './overload.ts'
 import { peersBench } from './peers/peers.ts'
 import { processBench } from './process.ts'
 import { asJson, asTable } from './report.ts'
 import { startBench } from './start.ts'
+import { connections } from './streams/connections.ts'
+import { endToEnd } from './streams/end-to-end.ts'
+import { fanout } from './streams/fanout.ts'
+import { resume } from './streams/resume.ts'
 
 // `npm run bench -- NAME [options]` measures on this machine and says on what; nothing is judged, so the exit code is 0
 // also when a figure is missed.
@@ -21,7 +26,12 @@ const benches: readonly Bench[] = [
   processBench,
   overload,
   memory,
+  matchBench,
   peersBench,
+  fanout,
+  connections,
+  resume,
+  endToEnd,
 ]
 const exit = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 

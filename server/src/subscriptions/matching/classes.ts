@@ -1,0 +1,217 @@
+import { HashTable } from './hash-table.ts'
+import { RecordPool } from './record-pool.ts'
+
+// Fields of a class. The first word of its hash stands in the table only.
+const HASH = 0 // and the next two
+const HANDLES = 3
+const COUNT = 4
+const STAMP = 5
+/** The first of its clauses that have conditions, or -1. */
+const CLAUSES = 6
+
+// A block of handles is the next block, then the handles.
+const NEXT = 0
+const handlesPerBlock = 7
+
+// What is known of a handle: nothing, that it is alone in its class, or its block and place.
+const unused = 0
+const alone = -1
+const placeBits = 3
+
+const handlesPerChunk = 16_384
+
+/**
+ * Classes of equal filters, by a hash of 128 bits, each with the handles of those who have it. A class with one handle
+ * holds it itself; others have blocks of seven, of which only the first may have room.
+ */
+export class Classes {
+  readonly #records = new RecordPool({ width: 7 })
+  readonly #table = new HashTable()
+  readonly #blocks = new RecordPool({ width: 1 + handlesPerBlock })
+  /** Per handle, in chunks. */
+  readonly #places: (Int32Array | undefined)[] = []
+  #handles = 0
+
+  get size(): number {
+    return this.#records.size
+  }
+
+  /** Handles of all classes. */
+  get handles(): number {
+    return this.#handles
+  }
+
+  /** Memory held, in bytes. */
+  get bytes(): number {
+    const places = this.#places.reduce((sum, chunk) => sum + (chunk?.byteLength ?? 0), 0)
+    return this.#records.bytes + this.#table.bytes + this.#blocks.bytes + places
+  }
+
+  /** The class of a hash, or -1. */
+  find(hash: Int32Array): number {
+    const table = this.#table
+    for (let found = table.first(hash[0] as number); found >= 0; found = table.next()) {
+      let same = true
+      for (let i = 1; i < 4 && same; i++) same = this.#records.get(found, HASH + i - 1) === hash[i]
+      if (same) return found
+    }
+    return -1
+  }
+
+  /** A new class without handles. */
+  add(hash: Int32Array): number {
+    const records = this.#records
+    const made = records.allocate()
+    for (let i = 1; i < 4; i++) records.set(made, HASH + i - 1, hash[i] as number)
+    records.set(made, HANDLES, -1)
+    records.set(made, COUNT, 0)
+    records.set(made, STAMP, 0)
+    records.set(made, CLAUSES, -1)
+    this.#table.insert(hash[0] as number, made)
+    return made
+  }
+
+  /** Takes away a class without handles. */
+  remove(id: number, hash: Int32Array): void {
+    this.#table.remove(hash[0] as number, id)
+    this.#records.free(id)
+  }
+
+  /** The first of the class's clauses, or -1. */
+  clausesOf(id: number): number {
+    return this.#records.get(id, CLAUSES)
+  }
+
+  setClauses(id: number, clause: number): void {
+    this.#records.set(id, CLAUSES, clause)
+  }
+
+  /** How many have this filter. */
+  countOf(id: number): number {
+    return this.#records.get(id, COUNT)
+  }
+
+  isUsed(handle: number): boolean {
+    return this.#placeOf(handle) !== unused
+  }
+
+  addHandle(id: number, handle: number): void {
+    const records = this.#records
+    const count = records.get(id, COUNT)
+    records.set(id, COUNT, count + 1)
+    this.#handles++
+    if (count === 0) {
+      records.set(id, HANDLES, handle)
+      this.#setPlace(handle, alone)
+      return
+    }
+    if (count === 1) {
+      const block = this.#blocks.allocate()
+      this.#blocks.set(block, NEXT, -1)
+      const first = records.get(id, HANDLES)
+      records.set(id, HANDLES, block)
+      this.#putIn(block, 1, first)
+    }
+    // Only the first block has room, and the others hold seven each.
+    const inFirst = ((count - 1) % handlesPerBlock) + 1
+    if (inFirst < handlesPerBlock) {
+      this.#putIn(records.get(id, HANDLES), inFirst + 1, handle)
+      return
+    }
+    const block = this.#blocks.allocate()
+    this.#blocks.set(block, NEXT, records.get(id, HANDLES))
+    records.set(id, HANDLES, block)
+    this.#putIn(block, 1, handle)
+  }
+
+  /** Takes the handle out of its class. Throws if it is in none, or alone in another: mistakes of the caller. */
+  removeHandle(id: number, handle: number): void {
+    const records = this.#records
+    const count = records.get(id, COUNT)
+    if (!this.#isIn(id, handle)) throw new Error(`handle ${handle} does not have this filter`)
+    const place = this.#placeOf(handle)
+    this.#handles--
+    this.#setPlace(handle, unused)
+    records.set(id, COUNT, count - 1)
+    if (place === alone) return
+    const first = records.get(id, HANDLES)
+    const inFirst = ((count - 1) % handlesPerBlock) + 1
+    const last = this.#blocks.get(first, inFirst)
+    if (last !== handle) this.#putIn(place >>> placeBits, place & ((1 << placeBits) - 1), last)
+    if (inFirst === 1) {
+      records.set(id, HANDLES, this.#blocks.get(first, NEXT))
+      this.#blocks.free(first)
+    }
+    if (count === 2) {
+      const block = records.get(id, HANDLES)
+      const only = this.#blocks.get(block, 1)
+      this.#blocks.free(block)
+      records.set(id, HANDLES, only)
+      this.#setPlace(only, alone)
+    }
+  }
+
+  #isIn(id: number, handle: number): boolean {
+    const place = this.#placeOf(handle)
+    if (place === unused) return false
+    const count = this.#records.get(id, COUNT)
+    if (place === alone || count <= 1)
+      return place === alone && count === 1 && this.#records.get(id, HANDLES) === handle
+    return true
+  }
+
+  /** Marks the class for this stamp; false if it was marked. */
+  mark(id: number, stamp: number): boolean {
+    if (this.#records.get(id, STAMP) === stamp) return false
+    this.#records.set(id, STAMP, stamp)
+    return true
+  }
+
+  isMarked(id: number, stamp: number): boolean {
+    return this.#records.get(id, STAMP) === stamp
+  }
+
+  clearStamps(): void {
+    const { width } = this.#records
+    for (const chunk of this.#records.chunks)
+      for (let at = STAMP; at < chunk.length; at += width) chunk[at] = 0
+  }
+
+  /** Writes the class's handles from `at` on; there must be room for all of them. Returns where they end. */
+  copyHandles(id: number, into: Int32Array, at: number): number {
+    const count = this.#records.get(id, COUNT)
+    const first = this.#records.get(id, HANDLES)
+    if (count === 1) {
+      into[at] = first
+      return at + 1
+    }
+    const blocks = this.#blocks
+    let end = at
+    let inBlock = ((count - 1) % handlesPerBlock) + 1
+    for (let block = first; block >= 0; inBlock = handlesPerBlock) {
+      const chunk = blocks.chunks[block >>> blocks.shift] as Int32Array
+      const start = (block & blocks.mask) * blocks.width
+      for (let i = 1; i <= inBlock; i++) into[end++] = chunk[start + i] as number
+      block = chunk[start + NEXT] as number
+    }
+    return end
+  }
+
+  #putIn(block: number, at: number, handle: number): void {
+    this.#blocks.set(block, at, handle)
+    this.#setPlace(handle, (block << placeBits) | at)
+  }
+
+  #placeOf(handle: number): number {
+    const chunk = this.#places[Math.floor(handle / handlesPerChunk)]
+    return chunk?.[handle % handlesPerChunk] ?? unused
+  }
+
+  #setPlace(handle: number, place: number): void {
+    const at = Math.floor(handle / handlesPerChunk)
+    const chunk = this.#places[at] ?? new Int32Array(handlesPerChunk)
+    this.#places[at] = chunk
+    chunk[handle % handlesPerChunk] = place
+    if (this.#handles === 0 && place === unused) this.#places.length = 0
+  }
+}
