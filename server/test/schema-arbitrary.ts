@@ -40,10 +40,19 @@ const formats: Readonly<Record<string, Arbitrary<string>>> = {
 
 const itemsMax = 5
 
+// To read a class such as \p{C} takes a second, and a pattern stands in many routes.
+const known = new Map<string, Arbitrary<string>>()
+
+function matching(pattern: string): Arbitrary<string> {
+  const strings = known.get(pattern) ?? fc.stringMatching(new RegExp(pattern, 'u'))
+  known.set(pattern, strings)
+  return strings
+}
+
 function stringOf(schema: JsonSchema): Arbitrary<string> {
-  const known = schema.format === undefined ? undefined : formats[schema.format]
-  if (known) return known
-  if (schema.pattern !== undefined) return fc.stringMatching(new RegExp(schema.pattern, 'u'))
+  const ofFormat = schema.format === undefined ? undefined : formats[schema.format]
+  if (ofFormat) return ofFormat
+  if (schema.pattern !== undefined) return matching(schema.pattern)
   const minLength = schema.minLength ?? 0
   const maxLength = Math.min(schema.maxLength ?? 40, 300)
   const any = fc.string({ unit: 'binary', minLength, maxLength })

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { controlPrefix, isControlType } from '@pulse/log/control-record'
 import type { ConfigProblem } from './config-error.ts'
 import type { EventTypeConfig, Handler, TopicConfig } from './define-config.ts'
 import type { Places } from './sources.ts'
@@ -84,10 +85,12 @@ const eventTypeMembers: Readonly<
 
 function readEventType(
   at: string,
-  _name: string,
+  name: string,
   value: unknown,
   report: Report,
 ): EventTypeConfig | undefined {
+  if (isControlType(name))
+    report(at, `a type that does not begin with ${controlPrefix}, which is reserved`, name)
   if (!isRecord(value)) {
     report(at, 'an object with topic, key, indexed or partitions', value)
     return undefined
@@ -109,6 +112,8 @@ function readTopic(at: string, name: string, value: unknown, report: Report): To
 
 function readHandler(at: string, name: string, value: unknown, report: Report): Handler | undefined {
   if (!handlerPattern.test(name)) report(at, 'an event type, a prefix such as order.*, or *', name)
+  if (isControlType(name))
+    report(at, `a type that does not begin with ${controlPrefix}, which is reserved`, name)
   if (typeof value === 'function') return value as Handler
   report(at, 'a function', value)
   return undefined

@@ -1,5 +1,6 @@
 import { hash, randomUUID } from 'node:crypto'
 import type { NewRecord } from '@pulse/log'
+import { controlPrefix, isControlType } from '@pulse/log/control-record'
 import { canonicalJson } from '@pulse/protocol/canonical-json'
 import { eventTypePattern, type SubmittedEvent, submittedEventSchema } from '@pulse/protocol/event'
 import { createInstantWriter, millisOf, parseInstant } from '@pulse/protocol/instant'
@@ -87,7 +88,12 @@ function faultsOf(value: unknown, origin: Origin, schemas: Schemas): InvalidMemb
   const event = value as SubmittedEvent
   if (event.properties !== undefined && countOf(event.properties) > wireLimits.propertiesMax)
     errors.push({ pointer: '/properties', detail: `must have at most ${wireLimits.propertiesMax} members` })
-  if (!schemas.accepts(event.event_type))
+  if (isControlType(event.event_type))
+    errors.push({
+      pointer: '/event_type',
+      detail: `must not begin with ${controlPrefix}: such types are reserved for the server`,
+    })
+  else if (!schemas.accepts(event.event_type))
     errors.push({
       pointer: '/event_type',
       detail: 'is not declared, and this server takes declared types only',

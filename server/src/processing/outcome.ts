@@ -29,6 +29,8 @@ export type Outcome =
   | { readonly kind: 'dropped'; readonly work: Work; readonly reason: string }
   /** The same event came before: it has had its effect or will have it. */
   | { readonly kind: 'repeated'; readonly work: Work }
+  /** No event: a record for those who follow the log. */
+  | { readonly kind: 'control'; readonly work: Work }
   | {
       readonly kind: 'parked'
       readonly work: Work

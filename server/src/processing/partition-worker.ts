@@ -1,4 +1,5 @@
 import { type LogBatch, LogError, type LogRecord } from '@pulse/log'
+import { isControl } from '@pulse/log/control-record'
 import type { HeldPartition, Verdicts } from '@pulse/log/groups'
 import { OneAtATime } from '@pulse/log/one-at-a-time'
 import type pg from 'pg'
@@ -98,7 +99,7 @@ export class PartitionWorker {
     const all = batches.flatMap((batch) => batch.records)
     const other = all.find((record) => !isEvent(record))
     const records = other ? all.slice(0, all.indexOf(other)) : all
-    this.#repeats = (await this.#needs.repeatsIn?.(records)) ?? new Map()
+    this.#repeats = (await this.#needs.repeatsIn?.(records.filter((one) => !isControl(one)))) ?? new Map()
     if (this.#held.nextOffset < this.#carefulBelow) await this.#runMarked(records, place)
     else await this.#settle(place, finishedOf(await this.#runTogether(records, place)))
     if (!other || this.#held.signal.aborted) return
@@ -160,6 +161,7 @@ export class PartitionWorker {
 
   #runOne(work: Work, place: Place, parked: ReadonlySet<string>): Attempt | Promise<Attempt> {
     if (this.#held.signal.aborted) return { kind: 'left', work }
+    if (isControl(work.record)) return { kind: 'control', work }
     const repeat = this.#repeats.get(work.record.offset)
     if (repeat === 'repeat') return { kind: 'repeated', work }
     // It was acknowledged as an event of its own, so it must not vanish.
@@ -187,7 +189,9 @@ export class PartitionWorker {
       const isSuspect = record.offset === this.#held.trying
       if (isSuspect) await settle()
       const work = this.#workOf(record)
-      const attempt = await runMarked(this.#held, work, () => this.#runOne(work, place, parked))
+      const run = () => this.#runOne(work, place, parked)
+      // Nothing is run for a control record, so no crash can be put down to it.
+      const attempt = isControl(record) ? await run() : await runMarked(this.#held, work, run)
       if (attempt.kind === 'left') break
       if (attempt.kind === 'parked') parked.add(work.key)
       outcomes.push(attempt)
@@ -218,7 +222,7 @@ export class PartitionWorker {
       return first && (await this.#settle(place, this.#parkBehind(outcomes.slice(middle))))
     }
     const only = outcomes[0] as Outcome
-    if (only.kind === 'dead') throw error // what we write ourselves must not fail
+    if (only.kind === 'dead' || only.kind === 'control') throw error // what we write ourselves must not fail
     if (this.#held.signal.aborted) return false
     if (only.kind === 'parked')
       return this.#settle(place, [{ ...only, kind: 'dead', failure: failureOf(error.cause, 'none') }])
@@ -229,7 +233,7 @@ export class PartitionWorker {
   #parkBehind(outcomes: readonly Outcome[]): readonly Outcome[] {
     if (!this.#needs.orderPerKey) return outcomes
     return outcomes.map((outcome) =>
-      outcome.kind !== 'dead' && outcome.kind !== 'repeated' && this.#retries.hasKey(outcome.work.key)
+      runsHandler.has(outcome.kind) && this.#retries.hasKey(outcome.work.key)
         ? { kind: 'parked', work: outcome.work, failure: undefined, delayMs: 0 }
         : outcome,
     )
@@ -264,8 +268,11 @@ function isEvent(record: LogRecord): boolean {
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
+/** Outcomes of events that a handler was to run for: only they wait behind others of their key. */
+const runsHandler: ReadonlySet<Outcome['kind']> = new Set(['processed', 'dropped', 'parked'])
+
 function verdictsOf(outcomes: readonly Outcome[]): Verdicts {
-  const verdicts = { processed: 0, repeated: 0, dropped: 0, parked: 0, dead: 0 }
+  const verdicts = { processed: 0, repeated: 0, dropped: 0, parked: 0, dead: 0, control: 0 }
   for (const { kind } of outcomes) verdicts[kind]++
   return verdicts
 }

@@ -29,6 +29,8 @@ export function createProcessingReport(to: { observations: Observations; log: Lo
       case 'processed':
         log.debug(about, 'event processed')
         return
+      case 'control':
+        return
       case 'repeated':
         observations.duplicate(event.event_type, 1)
         log.debug(about, 'event came before')

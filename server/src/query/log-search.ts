@@ -1,5 +1,6 @@
-import { type EventLog, type LogBatch, LogError } from '@pulse/log'
+import { type EventLog, type LogBatch, LogError, type LogRecord } from '@pulse/log'
 import { answered } from '@pulse/log/answered'
+import { isControl } from '@pulse/log/control-record'
 import type pg from 'pg'
 import { ProblemError } from '../http/problem-error.ts'
 import { processingGroup } from '../processing/processing.ts'
@@ -96,7 +97,7 @@ export class LogSearch {
     return this.#readers.run(signal, async () => {
       for await (const batch of this.#batches(place.topic, offsets, signal)) {
         const record = batch.records[0]
-        return record?.event.event_id === eventId ? { ...batch, record } : undefined
+        return record && isEvent(record, eventId) ? { ...batch, record } : undefined
       }
       if (signal.aborted) throw timeOver()
       return undefined
@@ -163,8 +164,10 @@ export class LogSearch {
       const ids = this.#waiting.get(keyOf(batch))
       if (!ids) continue
       // A log that does not dedupe may hold an id twice: the first is the event.
-      for (const { event, offset } of batch.records)
-        if (!ids.offsets.has(event.event_id)) ids.offsets.set(event.event_id, offset)
+      for (const record of batch.records) {
+        const { event, offset } = record
+        if (!isControl(record) && !ids.offsets.has(event.event_id)) ids.offsets.set(event.event_id, offset)
+      }
       ids.read = batch.nextOffset
       if (ids.read >= ids.end || ids.offsets.size >= idsMax) missing.delete(batch.partition)
       if (missing.size === 0) return
@@ -187,6 +190,10 @@ export class LogSearch {
     }
   }
 }
+
+// The id of a control record is known like any other, and leads to no event.
+const isEvent = (record: LogRecord, eventId: string) =>
+  record.event.event_id === eventId && !isControl(record)
 
 const keyOf = ({ topic, partition }: { topic: string; partition: number }) => `${partition}/${topic}`
 
