@@ -24,10 +24,8 @@ import type {
   Summary,
   Ticket,
 } from './answers.ts'
-import { createFilters, type Filters } from './filters.ts'
 import { type Accepted, publish, publishBatch } from './publishing.ts'
 import { PulseError } from './pulse-error.ts'
-import { createStreams, type Streams } from './streams.ts'
 import {
   type Call,
   type CallOptions,
@@ -83,10 +81,6 @@ export interface Calls {
     /** The whole life of one event. Rejects with `not_found`. */
     get(eventId: string, options?: CallOptions): Promise<EventLife>
   }
-  /** What subscribers get. */
-  readonly filters: Filters
-  /** Who listens, and why somebody got an event or did not. */
-  readonly streams: Streams
   readonly deadLetters: {
     /** One page of dead letters, newest first. */
     list(query?: DeadLetterQuery, options?: CallOptions): Promise<Page<DeadLetter>>
@@ -199,8 +193,6 @@ export function createCalls({ url }: Pick<CallsOptions, 'url'>, transport: Trans
       list: (query, how) => get('/events', eventParams(query), how),
       get: (eventId, how) => get(`/events/${part(eventId)}`, undefined, how),
     },
-    filters: createFilters(transport),
-    streams: createStreams(transport),
     deadLetters: {
       list: (query, how) => get('/dead-letters', params({ ...query }), how),
       get: (id, how) => get(`/dead-letters/${part(id)}`, undefined, how),

@@ -12,10 +12,12 @@
 import { type AccessWay, accessTo, wayOf } from './access.ts'
 import { type Calls, type CallsOptions, createCalls, createCallsTransport } from './calls.ts'
 import { systemClock } from './clock.ts'
+import { createFilters, type Filters } from './filters.ts'
 import { watchPage } from './page.ts'
 import { openPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { PulseError } from './pulse-error.ts'
 import { socketOpener, type WebSocketConstructor } from './socket.ts'
+import { createStreams, type Streams } from './streams.ts'
 import { type SubscribeOptions, type Subscription, subscribe } from './subscription.ts'
 import type { Transport } from './transport.ts'
 
@@ -47,6 +49,10 @@ export interface ClientOptions extends CallsOptions {
 
 /** Every method rejects with PulseError, or with the reason of the signal that ended it. */
 export interface Client extends Calls {
+  /** What subscribers get. */
+  readonly filters: Filters
+  /** Who listens, and why somebody got an event or did not. */
+  readonly streams: Streams
   /** Opens a publisher for many events: batches, order per key, repeats with the same id, bounded memory. */
   publisher(options?: PublisherOptions): Publisher
   /**
@@ -63,6 +69,8 @@ export function createClient(options: ClientOptions): Client {
   const ticket = async () => (await calls.tickets.create()).ticket
   return {
     ...calls,
+    filters: createFilters(transport),
+    streams: createStreams(transport),
     publisher: (how) => openPublisher({ transport, clock: systemClock, random: Math.random }, how),
     subscribe: (how) => openSubscription(options, how, { transport, ticket }),
   }
