@@ -21,6 +21,8 @@ export class PositionKeeper {
   #last: string | undefined
   #cancel: (() => void) | undefined
   #saving: Promise<void> | undefined
+  /** It has moved while it was being saved. */
+  #again = false
   #closed = false
 
   constructor(needs: PositionKeeperNeeds) {
@@ -50,15 +52,17 @@ export class PositionKeeper {
   }
 
   #save(): Promise<void> {
-    // The one under way may hold an older position; the timer comes again for the newer one.
+    // The one under way may hold an older position.
     if (this.#saving) {
-      this.moved()
+      this.#again = true
       return this.#saving
     }
     const position = this.#needs.position()
     if (position === undefined || position === this.#last) return Promise.resolve()
     this.#saving = this.#store(position).finally(() => {
       this.#saving = undefined
+      if (this.#again) this.moved()
+      this.#again = false
     })
     return this.#saving
   }
