@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PulseError } from '@pulse/client'
+import { type ErrorCode, PulseError } from '@pulse/client'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import { exitCodes } from './exit-code.ts'
 import { CommandError, describeFailure, failureLine, failureProblem, Interrupted } from './failure.ts'
@@ -100,4 +100,30 @@ test('an interruption exits with 130, and a mistake of ours with 1 and without i
   const mistake = describeFailure(new TypeError('x is not a function'))
   assert.equal(mistake.exitCode, 1)
   assert.doesNotMatch(failureLine(mistake), /\bat /)
+})
+
+test('a stream that cannot go on exits with the code that says why', () => {
+  const cases: [ErrorCode, number, RegExp][] = [
+    ['unauthenticated', exitCodes.auth, /Next: pulse login/],
+    ['forbidden', exitCodes.auth, /Next: pulse keys create/],
+    ['no_filter', exitCodes.notFound, /Next: pulse filters set/],
+    ['invalid_filter', exitCodes.usage, /^Ended\.$/],
+    ['invalid_position', exitCodes.usage, /^Ended\.$/],
+    ['closed', exitCodes.unavailable, /^Ended\.$/],
+    ['network', exitCodes.unavailable, /Next: pulse doctor/],
+  ]
+  for (const [code, exitCode, line] of cases) {
+    const failure = describeFailure(new PulseError({ code, detail: 'Ended.' }))
+    assert.equal(failure.exitCode, exitCode, code)
+    assert.match(failureLine(failure), line)
+  }
+})
+
+test('a wrong filter is told once, with its place', () => {
+  const detail = 'expected a text (at character 14)'
+  const error = new PulseError({
+    ...{ code: 'invalid_filter', detail: `The filter cannot be taken: ${detail}.`, status: 422 },
+    errors: [{ pointer: '/expression', detail }],
+  })
+  assert.equal(failureLine(describeFailure(error)), `The filter cannot be taken: ${detail}.`)
 })

@@ -1,4 +1,4 @@
-import { PulseError } from '@pulse/client'
+import { type ErrorCode, PulseError } from '@pulse/client'
 import { CommanderError } from 'commander'
 import { type ExitCode, exitCodes } from './exit-code.ts'
 
@@ -43,22 +43,44 @@ export interface Failure {
   readonly errors: readonly { readonly pointer: string; readonly detail: string }[]
 }
 
+/** How streams fail: they have no status, and their codes say it all. */
+const streamExitCodes: Partial<Record<ErrorCode, ExitCode>> = {
+  unauthenticated: exitCodes.auth,
+  forbidden: exitCodes.auth,
+  no_filter: exitCodes.notFound,
+  invalid_filter: exitCodes.usage,
+  filter_too_wide: exitCodes.usage,
+  invalid_position: exitCodes.usage,
+  invalid_frame: exitCodes.usage,
+}
+
 function exitCodeOf(error: PulseError): ExitCode {
+  const ofStream = error.status === undefined ? streamExitCodes[error.code] : undefined
+  if (ofStream !== undefined) return ofStream
   if (error.status === undefined || error.code === 'unexpected_answer' || error.retryable)
     return exitCodes.unavailable
   if (error.status === 401 || error.status === 403) return exitCodes.auth
   if (error.status === 404) return exitCodes.notFound
   if (error.status === 409 || error.code === 'idempotency_key_conflict') return exitCodes.conflict
   // Here the command line was the request: a wrong parameter is a wrong option.
-  if (error.code === 'invalid_request' || error.code === 'query_too_wide') return exitCodes.usage
+  if (usageCodes.has(error.code)) return exitCodes.usage
   return exitCodes.failed
 }
 
+const usageCodes: ReadonlySet<string> = new Set([
+  'invalid_request',
+  'query_too_wide',
+  'invalid_filter',
+  'filter_too_wide',
+])
+
 function nextOf(error: PulseError): string | undefined {
   if (error.code === 'network' || error.code === 'unexpected_answer') return 'pulse doctor'
-  if (error.status === 401)
+  if (error.code === 'no_filter') return 'pulse filters set SUBSCRIBER EXPRESSION'
+  if (error.status === 401 || error.code === 'unauthenticated')
     return 'pulse login --url URL, or --data DIR with the data folder of a local server'
-  if (error.status === 403) return 'pulse keys create NAME --scopes LIST, with a key that may'
+  if (error.status === 403 || error.code === 'forbidden')
+    return 'pulse keys create NAME --scopes LIST, with a key that may'
   if (error.retryAfter !== undefined) return `try again in ${Math.ceil(error.retryAfter)} s`
   return undefined
 }
@@ -93,14 +115,19 @@ export function describeFailure(error: unknown): Failure {
   return { ...plain, exitCode: exitCodes.failed, code: 'failed', message, next: 'pulse doctor' }
 }
 
+const unended = (sentence: string) => sentence.replace(/\.$/, '')
+
 /** The failure in one line, as people read it. */
 export function failureLine(failure: Failure): string {
   const members = failure.errors.map(({ pointer, detail }) => `${pointer || '/'} ${detail}`).join('; ')
   const message = failure.message.replace(/: see errors\.?$/, '')
   const request = failure.requestId === undefined ? '' : ` [request ${failure.requestId}]`
   const next = failure.next === undefined ? '' : ` Next: ${failure.next}`
-  // The detail of a single wrong member is often the whole message.
-  const said = members === '' || members === message ? message : `${message} (${members})`
+  // The detail of a single wrong member is often the whole message, or its end.
+  const [only] = failure.errors.length === 1 ? failure.errors : []
+  const isSaid =
+    members === message || (only !== undefined && unended(message).endsWith(unended(only.detail)))
+  const said = members === '' || isSaid ? message : `${message} (${members})`
   const line = `${said.replace(/\s*\n\s*/g, ' ')}${request}`
   return `${/[.!?\])]$/.test(line) ? line : `${line}.`}${next}`
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { list, moment, pairs, scalar, wholeNumber } from './option-values.ts'
+import { list, moment, pairs, scalar, span, wholeNumber } from './option-values.ts'
 
 test('a value that was written as text is read without losing anything', () => {
   const cases: [string, unknown][] = [
@@ -49,4 +49,16 @@ test('a time is RFC 3339, a date, or a span back from now', () => {
   assert.ok(Math.abs(hourAgo - 3_600_000) < 5_000)
   for (const wrong of ['yesterday', '1 h', '2026-03-01T12:00:00', '2026-13-01'])
     assert.throws(() => moment(wrong), /RFC 3339/)
+})
+
+test('a length of time has a unit, and is above zero', () => {
+  const cases: [string, number][] = [
+    ['500ms', 500],
+    ['60s', 60_000],
+    ['1.5m', 90_000],
+    ['2h', 7_200_000],
+    ['1d', 86_400_000],
+  ]
+  for (const [text, ms] of cases) assert.equal(span(text), ms, text)
+  for (const text of ['', '60', 's', '0s', '-1s', '1 s', '1w', 'soon']) assert.throws(() => span(text), text)
 })

@@ -52,6 +52,14 @@ export function scalar(text: string): string | number | boolean | null {
 
 const spans = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
+/** Reads a length of time such as `500ms`, `60s`, `2m`, `1h`. Gives milliseconds, above zero. */
+export function span(text: string): number {
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? []
+  const ms = Number(digits) * (unit === 'ms' ? 1 : (spans[unit as keyof typeof spans] ?? 0))
+  if (!(ms > 0)) throw new InvalidArgumentError('It must be a length of time such as 500ms, 60s, 2m, 1h.')
+  return ms
+}
+
 /** Reads a time: RFC 3339, a date, or a span back from now such as `15m`, `2h`, `7d`. Gives RFC 3339. */
 export function moment(text: string): string {
   const span = /^(\d+)([smhd])$/.exec(text)

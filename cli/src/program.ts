@@ -7,12 +7,16 @@ import { eventsGet } from './commands/events-get.ts'
 import { eventsImport } from './commands/events-import.ts'
 import { eventsList } from './commands/events-list.ts'
 import { eventsSend } from './commands/events-send.ts'
+import { eventsTail } from './commands/events-tail.ts'
+import { explain } from './commands/explain.ts'
+import { filters } from './commands/filters.ts'
 import { generateEvents } from './commands/generate-events.ts'
 import { keys } from './commands/keys.ts'
 import { load } from './commands/load.ts'
 import { login } from './commands/login.ts'
 import { open } from './commands/open.ts'
 import { start } from './commands/start.ts'
+import { streams } from './commands/streams.ts'
 import { top } from './commands/top.ts'
 import { exitCodes, exitCodesText } from './exit-code.ts'
 import { describeFailure, ExitWith, failureLine, failureProblem } from './failure.ts'
@@ -25,6 +29,7 @@ const examples = `Examples:
   pulse open                                    open its dashboard, signed in
   pulse events send purchase amount=42          send an event
   pulse events list --type purchase             see what came in
+  pulse events tail --filter 'properties.amount > 100'
   pulse events import rides.csv --type ride --map user_id=rider,timestamp=start
   pulse top                                     watch it work
 `
@@ -41,9 +46,13 @@ function createProgram(cli: Cli): Command {
     .option('--no-color', 'no colours (NO_COLOR)')
     .addHelpText('before', examples)
     .addHelpText('after', '\nExit codes: pulse help exit-codes')
-  const events = group('events', 'send, find and import events', {
-    commands: [eventsList(cli), eventsGet(cli), eventsSend(cli), eventsImport(cli)],
-    examples: ['events send purchase amount=42', 'events list --type purchase --from 1h'],
+  const events = group('events', 'send, find, follow and import events', {
+    commands: [eventsList(cli), eventsGet(cli), eventsTail(cli), eventsSend(cli), eventsImport(cli)],
+    examples: [
+      'events send purchase amount=42',
+      'events list --type purchase --from 1h',
+      `events tail --filter 'event_type = "order.*"'`,
+    ],
   })
   const generate = group('generate', 'make sample data', {
     commands: [generateEvents(cli)],
@@ -53,6 +62,9 @@ function createProgram(cli: Cli): Command {
     start(cli),
     open(cli),
     events,
+    filters(cli),
+    streams(cli),
+    explain(cli),
     generate,
     load(cli),
     top(cli),

@@ -17,8 +17,14 @@ const helps = [
   ['events'],
   ['events', 'list'],
   ['events', 'get'],
+  ['events', 'tail'],
   ['events', 'send'],
   ['events', 'import'],
+  ['filters'],
+  ['filters', 'set'],
+  ['filters', 'test'],
+  ['streams'],
+  ['explain'],
   ['generate', 'events'],
   ['load'],
   ['top'],
@@ -60,6 +66,28 @@ const usageErrors: [words: string[], line: string][] = [
   [
     ['events', 'list', '--status', 'lost'],
     "option '--status <status>' argument 'lost' is invalid. Allowed choices are accepted, retrying, processed, dead, dropped. Next: pulse events list --help",
+  ],
+  [['events', 'import', 'x.csv', '--over', '60s'], '--over says how long a replay takes. Next: add --replay'],
+  [
+    ['events', 'import', 'x.csv', '--replay', '--over', 'soon'],
+    "option '--over <time>' argument 'soon' is invalid. It must be a length of time such as 500ms, 60s, 2m, 1h. Next: pulse events import --help",
+  ],
+  [['explain', 'x'], "required option '--subscriber <id>' not specified. Next: pulse explain --help"],
+  [
+    ['filters', 'set', 'user_1', '--min-amount', '5'],
+    'What is the filter? Next: write an expression such as \'event_type = "purchase"\', or --pattern, or --types',
+  ],
+  [
+    ['filters', 'test', 'everything', '--types', 'a'],
+    'Say the filter once. Next: write an expression such as \'event_type = "purchase"\', or --pattern, or --types',
+  ],
+  [
+    ['filters', 'test', 'everything', '--tiers', 'a'],
+    '--tiers and --min-amount go with --types. Next: write an expression such as \'event_type = "purchase"\', or --pattern, or --types',
+  ],
+  [
+    ['filters', 'delete', 'user_1'],
+    'This asks before it acts: Delete the filter default of user_1? It gets no later event by it. Next: add --yes',
   ],
   [['load', '--rate', '0'], '--rate must be above 0. Next: pulse load --rate 100'],
   [

@@ -10,7 +10,7 @@ import { CommandError } from '../failure.ts'
 import { type ImportResult, importFile } from '../import/import-file.ts'
 import type { Mapping } from '../import/mapping.ts'
 import { type Format, formats } from '../import/records.ts'
-import { list, pairs, wholeNumber } from '../option-values.ts'
+import { list, pairs, span, wholeNumber } from '../option-values.ts'
 import { createProgress, type Progress } from '../progress.ts'
 import { count, counted, duration, printable, type Terminal } from '../terminal.ts'
 
@@ -28,12 +28,16 @@ interface Options {
   readonly batch: number
   readonly inFlight: number
   readonly errors?: string
+  readonly replay?: boolean
+  readonly over?: number
+  readonly again?: string
 }
 
 const examples = `Examples:
   pulse events import events.ndjson
   pulse events import rides.csv --type ride.ended --id ride_id \\
     --map user_id=passenger,timestamp=date --properties fare,distance --timezone Europe/Berlin
+  pulse events import rides.csv --map timestamp=date --replay --over 60s
   zcat rides.csv.gz | pulse events import - --map-file rides.json --errors bad.ndjson
 `
 
@@ -43,6 +47,10 @@ named like members of an event (event_id, event_type, user_id, timestamp, source
 are these; the others become properties. An id comes from the column that --id names (a UUID as it
 is, else made from its value), else it is made from the file's digest and the record's number. So
 importing again adds nothing, and after an interruption the same command goes on where it stopped.
+
+With --replay each event is sent when it is due by its own timestamp: at the file's own pace, or with
+--over squeezed or stretched to that time. Timestamps stay what they are. What was imported before is
+there already and reaches nobody again: --again NAME makes other events of the same records.
 
 A map file is JSON: {"type", "id", "timezone", "source", "map": {}, "properties": [], "text": []}.`
 
@@ -79,16 +87,21 @@ export function eventsImport(cli: Cli): Command {
       1,
     )
     .option('--errors <file>', 'write every bad record there, as lines of JSON')
+    .option('--replay', 'at the pace of the timestamps')
+    .option('--over <time>', 'with --replay: the whole file in this time, such as 60s', span)
+    .option('--again <name>', 'as other events than those of an earlier import')
     .addHelpText('before', examples)
     .addHelpText('after', explanation)
     .action(async (file: string, options: Options, command: Command) => {
+      if (options.over !== undefined && !options.replay)
+        throw new CommandError(exitCodes.usage, '--over says how long a replay takes', 'add --replay')
       const mapping = await readMapping(options)
       const connected = await connect(cli, command, patience)
       // Told before a long file is read: nobody is there, or the key is not good.
       await connected.client.session({ signal: connected.signal, retriesMax: 2 })
       await using local = await asFile(cli, file)
       const result = await runImport(cli, connected, { ...options, mapping, file: local.path })
-      report(connected.terminal, result, options.errors)
+      report(connected.terminal, result, options)
     })
 }
 
@@ -126,6 +139,7 @@ async function runImport(
         batchEventsMax: prepared.batch,
         inFlightMax: prepared.inFlight,
         errorsFile: prepared.errors,
+        replay: prepared.replay ? { overMs: prepared.over } : undefined,
       },
     )
   } catch (error) {
@@ -138,7 +152,7 @@ async function runImport(
   }
 }
 
-function report(terminal: Terminal, result: ImportResult, errorsFile: string | undefined): void {
+function report(terminal: Terminal, result: ImportResult, { errors: errorsFile, over }: Options): void {
   const { accepted, duplicates, rejected, seconds, resumedAfter, bad } = result
   for (const { line, reason } of terminal.json ? [] : bad) terminal.note(`line ${line}: ${printable(reason)}`)
   if (!terminal.json && rejected > bad.length)
@@ -150,6 +164,8 @@ function report(terminal: Terminal, result: ImportResult, errorsFile: string | u
       `${count(accepted)} added, ${count(duplicates)} were there already, ${count(rejected)} rejected in ${duration(seconds)}${resumed}.`,
     )
   }
+  if (over !== undefined && !terminal.json && seconds * 1000 > over * 1.05 + 1_000)
+    terminal.note(`That is longer than ${duration(over / 1000)}: the server did not take them at that pace.`)
   if (rejected === 0) return
   const next = errorsFile === undefined ? 'add --errors FILE to keep them' : `see ${errorsFile}`
   throw new CommandError(exitCodes.partial, `${counted(rejected, 'record')} rejected`, next)

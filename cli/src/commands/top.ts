@@ -2,6 +2,7 @@ import type { Summary } from '@pulse/client'
 import { Command } from 'commander'
 import { type Cli, connect, pause } from '../cli.ts'
 import { notNegative, wholeNumber } from '../option-values.ts'
+import { openScreen, type Screen } from '../screen.ts'
 import { count, duration, milliseconds, type Terminal } from '../terminal.ts'
 
 interface Options {
@@ -24,35 +25,22 @@ export function top(cli: Cli): Command {
     .addHelpText('before', examples)
     .action(async (options: Options, command: Command) => {
       const { client, terminal, target, signal } = await connect(cli, command, { retriesMax: 5 })
-      const live = terminal.interactive && !terminal.json
-      if (live) terminal.write(enterScreen)
+      using screen = terminal.interactive && !terminal.json ? openScreen(terminal) : undefined
       try {
         for (let look = 0; look < (options.count ?? Number.POSITIVE_INFINITY); look++) {
           if (look > 0) await pause(Math.max(50, options.interval * 1000), signal)
-          show(terminal, await client.metrics.summary({ signal }), target.url, live)
+          show(terminal, await client.metrics.summary({ signal }), target.url, screen)
         }
       } catch (error) {
         // The way out that the screen names is no failure.
-        if (!live || !signal.aborted) throw error
-      } finally {
-        if (live) terminal.write(leaveScreen)
+        if (!screen || !signal.aborted) throw error
       }
     })
 }
 
-// The alternate screen, so that what stood in the terminal before comes back afterwards.
-const enterScreen = '\u001b[?1049h\u001b[?25l'
-const leaveScreen = '\u001b[?25h\u001b[?1049l'
-const fromTopLeft = '\u001b[H'
-const clearRest = '\u001b[J'
-const clearLine = '\u001b[K\n'
-
-function show(terminal: Terminal, summary: Summary, url: string, live: boolean): void {
+function show(terminal: Terminal, summary: Summary, url: string, screen: Screen | undefined): void {
   if (terminal.json) terminal.document('pulse.top.v1', { data: summary })
-  else if (live)
-    terminal.write(
-      `${fromTopLeft}${screenOf(terminal, summary, url).join(clearLine)}${clearLine}${clearRest}`,
-    )
+  else if (screen) screen.paint(screenOf(terminal, summary, url))
   else terminal.print(lineOf(summary))
 }
 

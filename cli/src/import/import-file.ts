@@ -5,14 +5,17 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import type { Client } from '@pulse/client'
+import { pause } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
+import { unreadable } from '../unreadable.ts'
 import { type BadRecord, openBadRecords } from './bad-records.ts'
+import { type Batch, inBatches } from './batches.ts'
 import { type ImportCounts, type ImportState, openImportState } from './import-state.ts'
 import { compileMapping, type Mapping, type ToEvent } from './mapping.ts'
-import { type FileRecord, type Format, openRecords, type Place } from './records.ts'
-import { addCounts, type ReadyEvent, sendBatch } from './send-batch.ts'
-import { unreadable } from './unreadable.ts'
+import { createPace, timeSpanOf } from './pace.ts'
+import { type Format, openRecords } from './records.ts'
+import { addCounts, sendBatch } from './send-batch.ts'
 
 export interface ImportRequest {
   readonly file: string
@@ -26,6 +29,10 @@ export interface ImportRequest {
   readonly inFlightMax?: number | undefined
   /** Takes every bad record as a line of JSON. */
   readonly errorsFile?: string | undefined
+  /** Sends each event when it is due by its own timestamp, rather than at once. */
+  readonly replay?: { readonly overMs?: number | undefined } | undefined
+  /** Part of the ids: the same records under another name are other events. */
+  readonly again?: string | undefined
 }
 
 export interface ImportNeeds {
@@ -53,9 +60,6 @@ export interface ImportResult extends ImportCounts {
   readonly bad: readonly BadRecord[]
 }
 
-// Below the body's 4 MiB by what the brackets and commas of a full batch can add, and then some.
-const batchBytesMax = 4 * 1024 * 1024 - 64 * 1024
-
 /**
  * Imports one file and says what became of its records. Throws PulseError when the server cannot go on,
  * CommandError when the file or mapping is not usable, and the signal's reason; after each of them the same
@@ -72,6 +76,7 @@ export async function importFile(needs: ImportNeeds, request: ImportRequest): Pr
     mapping: request.mapping,
     format: source.format,
     delimiter: request.delimiter,
+    again: request.again,
   }
   const stateFile = openImportState(needs.stateFolder, identity)
   const earlier = await stateFile.load()
@@ -90,7 +95,12 @@ export async function importFile(needs: ImportNeeds, request: ImportRequest): Pr
     needs.onProgress({ bytes: settled.place.offset, bytesTotal: source.bytes, events: done.total(), before })
   }
 
-  const batches = inBatches(source.read(earlier?.place), toEvent, request.batchEventsMax ?? 1_000)
+  const { replay } = request
+  const batches = inBatches(source.read(earlier?.place), toEvent, {
+    eventsMax: request.batchEventsMax ?? 1_000,
+    pace: replay && createPace(await timeSpanOf(source.read(), toEvent), replay.overMs),
+    wait: (ms) => pause(ms, needs.signal),
+  })
   try {
     for await (const batch of batches) {
       needs.signal.throwIfAborted()
@@ -108,13 +118,6 @@ export async function importFile(needs: ImportNeeds, request: ImportRequest): Pr
   await stateFile.clear()
   const seconds = (performance.now() - startedAt) / 1000
   return { ...done.counts(), seconds, resumedAfter: earlier?.place.record ?? 0, bad: badRecords.first }
-}
-
-/** Events of neighbouring records, the bad records among them, and where the next batch begins. */
-interface Batch {
-  readonly ready: readonly ReadyEvent[]
-  readonly bad: readonly BadRecord[]
-  readonly place: Place
 }
 
 interface Settled extends ImportState {
@@ -138,39 +141,6 @@ function createTally(from: ImportCounts = { accepted: 0, duplicates: 0, rejected
   }
 }
 
-async function* inBatches(
-  records: AsyncIterable<FileRecord>,
-  toEvent: ToEvent,
-  eventsMax: number,
-): AsyncGenerator<Batch> {
-  let ready: ReadyEvent[] = []
-  let bad: BadRecord[] = []
-  let bytes = 0
-  let place: Place | undefined
-  for await (const { number: record, line, text, parsed, next } of records) {
-    const event = 'problem' in parsed ? parsed.problem : toEvent(parsed.values, record)
-    if (typeof event === 'string') bad.push({ line, record, reason: event, text })
-    else {
-      const size = Buffer.byteLength(JSON.stringify(event)) + 1
-      if (place && bytes + size > batchBytesMax && ready.length > 0) {
-        yield { ready, bad, place }
-        ready = []
-        bad = []
-        bytes = 0
-      }
-      ready.push({ event, line, record, text })
-      bytes += size
-    }
-    place = next
-    if (ready.length + bad.length < eventsMax) continue
-    yield { ready, bad, place }
-    ready = []
-    bad = []
-    bytes = 0
-  }
-  if (place && ready.length + bad.length > 0) yield { ready, bad, place }
-}
-
 async function digestOf(file: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
   try {
@@ -185,7 +155,7 @@ async function digestOf(file: string, signal: AbortSignal): Promise<string> {
 
 /** Compiles the mapping and checks its column names against the header. Throws CommandError. */
 function compile(
-  { file, mapping }: ImportRequest,
+  { file, mapping, again }: ImportRequest,
   digest: string,
   columns: readonly string[] | undefined,
 ): ToEvent {
@@ -202,7 +172,7 @@ function compile(
       `${file} has no column '${missing}'; it has ${columns?.join(', ')}`,
     )
   try {
-    return compileMapping(mapping, { seed: digest, typed: columns !== undefined })
+    return compileMapping(mapping, { seed: digest, typed: columns !== undefined, again })
   } catch (error) {
     if (error instanceof RangeError) throw new CommandError(exitCodes.usage, error.message)
     throw error

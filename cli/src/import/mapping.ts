@@ -29,11 +29,17 @@ type Member = (typeof members)[number]
 const isMember = (name: string): name is Member => members.some((member) => member === name)
 const propertyPrefix = 'properties.'
 
+export interface MappingOptions {
+  readonly seed: string
+  readonly typed: boolean
+  readonly again?: string | undefined
+}
+
 /**
  * Compiles a mapping. `typed`: values are text and have to be read (CSV). `seed` stands for the file in ids that
- * are made. Throws RangeError that names what is wrong with the mapping.
+ * are made; with `again` all ids are others than without. Throws RangeError that names what is wrong with the mapping.
  */
-export function compileMapping(mapping: Mapping, { seed, typed }: { seed: string; typed: boolean }): ToEvent {
+export function compileMapping(mapping: Mapping, { seed, typed, again }: MappingOptions): ToEvent {
   const columnOf = new Map<Member, string>(members.map((member) => [member, member]))
   const renamed = new Map<string, string>()
   for (const [target, column] of Object.entries(mapping.map ?? {})) {
@@ -75,8 +81,9 @@ export function compileMapping(mapping: Mapping, { seed, typed }: { seed: string
     const get = (member: Member) => values.get(columnOf.get(member) ?? member)
     const type = mapping.type ?? get('event_type')
     if (type === undefined || type === null) return `no event_type: '${columnOf.get('event_type')}' is empty`
-    const event_id = idOf(values, String(type), number)
-    if (event_id === undefined) return `no id: '${idColumn}' is empty`
+    const ownId = idOf(values, String(type), number)
+    if (ownId === undefined) return `no id: '${idColumn}' is empty`
+    const event_id = again === undefined ? ownId : uuid5(`${ownId}\n${again}`)
     const time = get('timestamp')
     const timestamp = time === undefined || time === null ? undefined : readTime(time)
     if (timestamp === undefined && time !== undefined && time !== null) return `'${time}' is no date and time`

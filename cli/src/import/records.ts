@@ -2,9 +2,9 @@ import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
+import { unreadable } from '../unreadable.ts'
 import { fieldsOf } from './csv-fields.ts'
 import { type RecordScanner, scanArray, scanCsv, scanLines } from './record-scanner.ts'
-import { unreadable } from './unreadable.ts'
 
 export type Format = 'ndjson' | 'json' | 'csv'
 export const formats: readonly Format[] = ['ndjson', 'json', 'csv']

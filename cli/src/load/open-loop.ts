@@ -4,8 +4,8 @@ import { Lane, type Outcome } from './lane.ts'
 export interface LoadPlan {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  /** Makes the body of each request. */
-  readonly body: () => string
+  /** Makes the body of each request; `dueAt` is when it is due (performance.now()). */
+  readonly body: (dueAt: number) => string
   readonly requests: number
   /** Requests per second. */
   readonly rate: number
@@ -73,7 +73,7 @@ function drive(plan: LoadPlan, lanes: readonly Lane[]): Promise<LoadResult> {
       if (lane === undefined) return
       const intendedAt = startedAt + (sent * 1000) / plan.rate
       sent++
-      lane.send(plan.body(), (outcome) => {
+      lane.send(plan.body(intendedAt), (outcome) => {
         tally.add(outcome, performance.now() - intendedAt)
         ended++
         free.push(lane)

@@ -1,5 +1,5 @@
-import { exitCodes } from '../exit-code.ts'
-import { CommandError } from '../failure.ts'
+import { exitCodes } from './exit-code.ts'
+import { CommandError } from './failure.ts'
 
 const words: Readonly<Record<string, string>> = {
   ENOENT: 'it is not there',

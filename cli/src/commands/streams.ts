@@ -1,0 +1,88 @@
+import type { OpenStream } from '@pulse/client'
+import { Command } from 'commander'
+import { type Cli, connect, pause } from '../cli.ts'
+import { notNegative } from '../option-values.ts'
+import { openScreen } from '../screen.ts'
+import { count, counted, duration, type Terminal, table } from '../terminal.ts'
+
+interface Options {
+  readonly subscriber?: string
+  readonly watch?: boolean
+  readonly interval: number
+}
+
+const examples = `Examples:
+  pulse streams
+  pulse streams --watch                      refreshed each second
+  pulse streams --subscriber user_1 --json
+`
+
+/** `pulse streams`: who listens on the server that answers, and how far they are. */
+export function streams(cli: Cli): Command {
+  return new Command('streams')
+    .description('see who listens, and how far behind they are')
+    .option('--subscriber <id>', 'only the streams of this subscriber')
+    .option('--watch', 'go on looking until Ctrl-C')
+    .option('--interval <seconds>', 'with --watch: time between two looks', notNegative, 1)
+    .addHelpText('before', examples)
+    .action(async ({ subscriber, watch, interval }: Options, command: Command) => {
+      const { client, terminal, signal } = await connect(cli, command, { retriesMax: watch ? 5 : 2 })
+      const look = () => client.streams.list({ subscriber }, { signal })
+      if (!watch) return show(terminal, await look())
+      using screen = terminal.interactive && !terminal.json ? openScreen(terminal) : undefined
+      try {
+        for (;;) {
+          const open = await look()
+          if (screen) screen.paint(pictureOf(terminal, open, cli.stdout.rows))
+          else show(terminal, open)
+          await pause(Math.max(50, interval * 1000), signal)
+        }
+      } catch (error) {
+        // Ctrl-C is how a view that never ends is left.
+        if (!signal.aborted) throw error
+      }
+    })
+}
+
+function show(terminal: Terminal, open: readonly OpenStream[]): void {
+  if (terminal.json) terminal.document('pulse.streams.v1', { data: open })
+  else if (open.length === 0) terminal.note('Nobody listens. Next: pulse events tail')
+  else for (const line of rowsOf(open)) terminal.print(line)
+}
+
+function pictureOf(terminal: Terminal, open: readonly OpenStream[], rows: number | undefined): string[] {
+  const [head = '', ...lines] = rowsOf(open)
+  // Title, head, the line of what is left out, and the way out.
+  const room = Math.max(1, (rows ?? 24) - 6)
+  const behind = open.reduce((most, { behind_events }) => Math.max(most, behind_events), 0)
+  return [
+    `${terminal.style('bold', 'pulse streams')}  ${counted(open.length, 'stream')}, at most ${counted(behind, 'event')} behind`,
+    '',
+    terminal.style('bold', head),
+    ...lines.slice(0, room),
+    lines.length > room ? `… and ${count(lines.length - room)} more` : '',
+    terminal.style('dim', 'Ctrl-C ends'),
+  ]
+}
+
+/** The slowest first, because they are what one looks for. */
+function rowsOf(open: readonly OpenStream[]): string[] {
+  const sorted = [...open].sort(
+    (a, b) => b.behind_events - a.behind_events || (a.subscriber ?? '').localeCompare(b.subscriber ?? ''),
+  )
+  const rows = sorted.map((stream) => [
+    stream.subscriber ?? '–',
+    stream.transport,
+    stream.state,
+    count(stream.behind_events),
+    count(stream.delivered),
+    count(stream.gaps),
+    count(stream.lagged),
+    duration((Date.now() - Date.parse(stream.opened_at)) / 1000),
+    stream.filters.join(',') || '–',
+  ])
+  return table(
+    ['SUBSCRIBER', 'OVER', 'STATE', 'BEHIND', 'DELIVERED', 'GAPS', 'LAGGED', 'OPEN FOR', 'FILTERS'],
+    rows,
+  )
+}
