@@ -9,7 +9,15 @@ export const controlPrefix = 'pulse.'
 /** Whether a type is reserved for control records. */
 export const isControlType = (eventType: string): boolean => eventType.startsWith(controlPrefix)
 
-/** Whether a record is a control record. It is asked of every record, so most are not parsed for it. */
+/**
+ * Whether a record is a control record. It is asked of every record, so most are not parsed for it. What is no event at
+ * all, which others may write to a topic of Kafka, is none either.
+ */
 export function isControl(record: LogRecord): boolean {
-  return record.value.includes(`"${controlPrefix}`) && isControlType(record.event.event_type)
+  if (!record.value.includes(`"${controlPrefix}`)) return false
+  try {
+    return isControlType(record.event.event_type)
+  } catch {
+    return false
+  }
 }

@@ -66,7 +66,18 @@ export const filterBodySchema = z
     z.strictObject({ ...owner, pattern }),
     z.strictObject({ ...owner, expression }),
   ])
-  .meta({ id: 'FilterBody' })
+  .meta({
+    id: 'FilterBody',
+    examples: [
+      { subscriber_id: 'user_1', event_types: ['purchase'], user_tiers: ['premium'], min_amount: 100 },
+      {
+        subscriber_id: 'user_1',
+        name: 'orders',
+        expression: 'event_type = "order.*" and properties.amount > 100',
+      },
+      { subscriber_id: 'user_1', name: 'late', pattern: { properties: { delay: [{ numeric: ['>', 60] }] } } },
+    ],
+  })
 export type FilterBody = z.infer<typeof filterBodySchema>
 
 const changed = { subscriber_id: subscriberIdSchema.optional(), name: filterNameSchema.optional() }

@@ -194,7 +194,13 @@ test('a config file brings event types, topics, handlers and migrations, relativ
 test('everything wrong in the parts of a config file is named by its path', async () => {
   await using folder = await openFolder()
   const content = {
-    eventTypes: { a: { key: 'user_id' }, b: 7, c: { indexed: [1], colour: 'red' }, d: { partitions: 0 } },
+    eventTypes: {
+      a: { key: 'user_id' },
+      b: 7,
+      c: { indexed: [1], colour: 'red' },
+      d: { partitions: 0 },
+      'pulse.x': {},
+    },
     topics: { e: {}, 'f g': { partitions: 1 } },
     handlers: { '*.x': 1 },
     migrations: 'sql',
@@ -210,6 +216,7 @@ test('everything wrong in the parts of a config file is named by its path', asyn
       'eventTypes.c.indexed',
       'eventTypes.c.colour',
       'eventTypes.d.partitions',
+      'eventTypes.pulse.x',
       'topics.e.partitions',
       'topics.f g',
       'handlers.*.x',

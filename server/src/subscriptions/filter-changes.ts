@@ -227,6 +227,11 @@ export class FilterChanges implements AsyncDisposable {
       partitions: partitions.length,
     }))
     const appended = positionsAfter(await log.append(recordsOf(announcement, shapes)))
+    // Another life of a topic has begun: places of the one before mean nothing in it.
+    if (
+      appended.some(({ topic, epoch }) => this.#topics.find((each) => each.topic === topic)?.epoch !== epoch)
+    )
+      await this.look()
     if (log.can.dedupe || first) {
       const noted = await store.finish(announcement.id, appended, !log.can.dedupe)
       if (noted) return noted

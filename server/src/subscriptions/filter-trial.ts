@@ -165,6 +165,15 @@ export class FilterTrials {
 
 const isOpen = ({ low, high, readable }: Stretch) => readable && low < high
 
+/** Others may write to a topic of Kafka what is no event. */
+function eventOf(record: LogRecord): Event | undefined {
+  try {
+    return typeof record.event.event_type === 'string' ? record.event : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** What was found so far. */
 class Tally {
   matched = 0
@@ -185,7 +194,9 @@ class Tally {
     if (isControl(record)) return
     this.records++
     if (this.#needles && !this.#needles.some((needle) => record.value.includes(needle))) return
-    const { event, receivedAt, offset } = record
+    const { receivedAt, offset } = record
+    const event = eventOf(record)
+    if (!event) return
     if (this.#trial.eventTypes?.has(event.event_type) === false || !matches(this.#trial.tree, event)) return
     this.matched++
     this.#newest.push({ event, receivedAt, position: formatEventPosition(epoch, topic, partition, offset) })

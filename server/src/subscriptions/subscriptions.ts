@@ -111,6 +111,7 @@ function lookAfter(needs: {
   let sweeps = 0
   let running: Promise<void> | undefined
   const once = async () => {
+    await changes.look()
     const swept = await changes.sweep()
     if (sweeps++ % limits.sweepsPerPrune === 0) report.forgotten(await changes.prune())
     else if (swept === 0 && !report.countsAreStale()) return

@@ -49,7 +49,12 @@ const trialSchema = z
     path: ['last_minutes'],
     message: 'must not be given together with from',
   })
-  .meta({ id: 'FilterTrial' })
+  .meta({
+    id: 'FilterTrial',
+    examples: [
+      { condition: { expression: 'event_type = "order.*" and properties.amount > 100' }, last_minutes: 60 },
+    ],
+  })
 type TrialBody = z.infer<typeof trialSchema>
 
 const { event_types, user_tiers, min_amount, pattern, expression } = filterSchema.shape
