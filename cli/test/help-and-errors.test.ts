@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -49,6 +50,27 @@ test('the help has the table of exit codes', async (t) => {
   const { exitCode, stdout } = await runPulse(['help', 'exit-codes'])
   assert.equal(exitCode, 0)
   t.assert.fileSnapshot(stdout, golden('help-exit-codes'), asItIs)
+})
+
+/** The names below `Commands:` in a help. */
+function commandsIn(help: string): string[] {
+  const list = /\nCommands:\n((?: {2}.*\n)+)/.exec(help)?.[1] ?? ''
+  const names = [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name = '']) => name)
+  return names.filter((name) => name !== 'help')
+}
+
+test('the page of commands names every command that there is', async () => {
+  const page = await readFile(new URL('../../docs/commands.md', import.meta.url), 'utf8')
+  const isNamed = (group: string, name: string) =>
+    page.split('\n').some((line) => line.startsWith(`| \`pulse ${group}`) && line.includes(name))
+  const { stdout } = await runPulse(['--help'])
+  const groups = commandsIn(stdout)
+  assert.ok(groups.length > 10)
+  for (const name of groups) {
+    assert.ok(isNamed(name, name), `pulse ${name}`)
+    const { stdout: help } = await runPulse([name, '--help'])
+    for (const child of commandsIn(help)) assert.ok(isNamed(name, child), `pulse ${name} ${child}`)
+  }
 })
 
 const usageErrors: [words: string[], line: string][] = [

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { processedEvents, startTestServer, type TestServer } from '@pulse/cli/test-server'
-import { Client } from 'pg'
+import type { Comparison } from './flight-watchers.ts'
+import { openServerDatabase } from './server-database.ts'
 
 const program = fileURLToPath(new URL('main.ts', import.meta.url))
 const config = fileURLToPath(import.meta.resolve('@pulse/examples/handlers/pulse.config.ts'))
@@ -24,24 +24,9 @@ interface Flight {
   readonly destination: string
 }
 
-/** Asks the server's own PostgreSQL, through its socket. */
 async function query<Row extends object>(sql: string): Promise<Row[]> {
-  const host = join(server.data, 'run')
-  const socket = (await readdir(host)).find((name) => /^\.s\.PGSQL\.\d+$/.test(name)) ?? ''
-  const password = (await readFile(join(server.data, 'database-password'), 'utf8')).trim()
-  const client = new Client({
-    host,
-    port: Number(socket.split('.').at(-1)),
-    user: 'pulse',
-    password,
-    database: 'pulse',
-  })
-  await client.connect()
-  try {
-    return (await client.query<Row>(sql)).rows
-  } finally {
-    await client.end()
-  }
+  await using database = await openServerDatabase(server.data)
+  return await database.query<Row>(sql)
 }
 
 test('the flights come in once, are handled by the example, and are counted right; again adds nothing', async () => {
@@ -108,11 +93,26 @@ test('a flight that makes no sense becomes a dead letter with the handler’s wo
   assert.match(stderr, /could not be processed: delay must be whole minutes/)
 })
 
+test('ES-12 the flights, replayed to 200 subscribers, reach each of them exactly as SQL finds them in the rows', async () => {
+  const words = ['flights-live', '--flights', '2000', '--over', '3s', '--data', server.data, '--json']
+  const { exitCode, stdout, stderr } = await server.run(program, words)
+  assert.equal(exitCode, 0, stdout + stderr)
+  const { data } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { data: Comparison }
+  const { subscribers, flights, expected, received, missing, unexpected, twice, out_of_order, gaps } = data
+  assert.deepEqual([subscribers, flights, received], [200, 2_000, expected])
+  assert.deepEqual([missing, unexpected, twice, out_of_order, gaps], [0, 0, 0, 0, 0])
+  // One of them gets all; the others are worth something only if most of them get some and none gets all.
+  assert.ok(expected > 6_000 && data.idle_subscribers < 40, JSON.stringify(data))
+})
+
 test('story lists the stories, and names them when asked for one that it does not have', async () => {
   const list = await server.run(program, [])
   assert.deepEqual([list.exitCode, list.stderr], [0, ''])
-  assert.match(list.stdout, /^ {2}flights {5}20,000 US flights/m)
+  assert.match(list.stdout, /^ {2}flights {7}20,000 US flights/m)
   const wrong = await server.run(program, ['fligths'])
   assert.equal(wrong.exitCode, 2)
   assert.match(wrong.stderr, /^There is no story 'fligths'\.\nStories/)
+  const nobody = await server.run(program, ['flights-live', '--data', '/nowhere'])
+  assert.equal(nobody.exitCode, 1)
+  assert.match(nobody.stderr, /^No server runs with the data folder \/nowhere: npm start, or .*\n$/)
 })

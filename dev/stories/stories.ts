@@ -12,17 +12,27 @@ export interface Story {
 const datasets = new URL('..', import.meta.resolve('vega-datasets'))
 const dataset = (name: string) => fileURLToPath(new URL(`data/${name}`, datasets))
 
+const flights = {
+  file: dataset('flights-20k.json'),
+  // The airport stands for the user: flights of one airport keep their order.
+  options: [
+    ...['--type', 'flight.departed', '--source', 'vega-datasets'],
+    ...['--map', 'timestamp=date,user_id=origin', '--timezone', 'UTC'],
+    ...['--properties', 'delay,distance,origin,destination'],
+  ],
+}
+
 /** Every story that there is. */
 export const stories: readonly Story[] = [
   {
     name: 'flights',
     description: '20,000 US flights of the first 90 days of 2001, as flight.departed events',
-    file: dataset('flights-20k.json'),
-    // The airport stands for the user: flights of one airport keep their order.
-    options: [
-      ...['--type', 'flight.departed', '--source', 'vega-datasets'],
-      ...['--map', 'timestamp=date,user_id=origin', '--timezone', 'UTC'],
-      ...['--properties', 'delay,distance,origin,destination'],
-    ],
+    ...flights,
+  },
+  {
+    name: 'flights-live',
+    description:
+      'the flights in a minute to 200 subscribers, compared with SQL (--over, --flights, --subscribers, --data)',
+    ...flights,
   },
 ]
