@@ -1,5 +1,4 @@
 import type { Access } from './connection.ts'
-import { PulseError } from './pulse-error.ts'
 import { takesHeaders } from './socket.ts'
 import type { Credential } from './transport.ts'
 
@@ -14,8 +13,6 @@ import type { Credential } from './transport.ts'
 export type AccessWay = 'header' | 'frame' | 'ticket' | 'cookie'
 
 export interface AccessNeeds {
-  /** Base address of the server; `''` in a page that it sent. */
-  readonly url: string
   readonly credential: Credential | undefined
   /** Undefined: the best one that works here. */
   readonly way: AccessWay | undefined
@@ -30,9 +27,8 @@ export function wayOf({ credential, way, isNativeSocket }: AccessNeeds): AccessW
   return isNativeSocket && takesHeaders() ? 'header' : 'frame'
 }
 
-/** Address and credential for one socket at this path. Rejects with what the credential's function throws. */
-export async function accessTo(path: string, needs: AccessNeeds): Promise<Access> {
-  const url = socketUrl(needs.url, path)
+/** Credential for one socket at this address. Rejects with what the credential's function throws, or PulseError. */
+export async function accessTo(url: string, needs: AccessNeeds): Promise<Access> {
   const { credential } = needs
   const secret = async () => (typeof credential === 'function' ? await credential() : credential)
   switch (wayOf(needs)) {
@@ -51,12 +47,16 @@ export async function accessTo(path: string, needs: AccessNeeds): Promise<Access
   }
 }
 
-function socketUrl(base: string, path: string): string {
+/**
+ * The address of a socket at this path. `base` is that of the server, `''` in a page that it sent. Throws a TypeError when
+ * it is no address.
+ */
+export function socketUrl(base: string, path: string): string {
   const { location } = globalThis as { location?: { readonly origin: string } }
   const absolute = /^https?:\/\//i.test(base) ? base : `${location?.origin ?? ''}${base}`
-  if (!/^https?:\/\//i.test(absolute)) {
-    const detail = `${base || 'An empty address'} is no address of a server outside of a page that it sent.`
-    throw new PulseError({ code: 'network', detail })
-  }
+  if (!/^https?:\/\//i.test(absolute))
+    throw new TypeError(
+      `${base || 'An empty address'} is no address of a server, except in a page that it sent.`,
+    )
   return `${absolute.replace(/^http/i, 'ws').replace(/\/+$/, '')}${path}`
 }

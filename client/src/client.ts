@@ -9,7 +9,7 @@
  * Calls that fail for a passing reason are repeated with growing waits, as `Retry-After` asks. A call that
  * creates something without an id of its own (a key, a token) is repeated only if it was never begun.
  */
-import { type AccessWay, accessTo, wayOf } from './access.ts'
+import { type AccessWay, accessTo, socketUrl, wayOf } from './access.ts'
 import { type Calls, type CallsOptions, createCalls, createCallsTransport } from './calls.ts'
 import { systemClock } from './clock.ts'
 import { createFilters, type Filters } from './filters.ts'
@@ -18,7 +18,8 @@ import { openPublisher, type Publisher, type PublisherOptions } from './publishe
 import { PulseError } from './pulse-error.ts'
 import { socketOpener, type WebSocketConstructor } from './socket.ts'
 import { createStreams, type Streams } from './streams.ts'
-import { type SubscribeOptions, type Subscription, subscribe } from './subscription.ts'
+import { subscribe } from './subscription.ts'
+import type { SubscribeOptions, Subscription } from './subscription-options.ts'
 import type { Transport } from './transport.ts'
 
 export type { AccessWay } from './access.ts'
@@ -35,7 +36,7 @@ export type { ErrorCode } from './pulse-error.ts'
 export type { WebSocketConstructor, WebSocketLike } from './socket.ts'
 export type { Gap, ReceivedEvent, StreamItem } from './stream-item.ts'
 export type * from './streams.ts'
-export type { SubscribeOptions, Subscription, SubscriptionLimits } from './subscription.ts'
+export type { SubscribeOptions, Subscription, SubscriptionLimits } from './subscription-options.ts'
 export type { Mismatch } from './told.ts'
 export type { CallOptions, Credential, RetryOptions } from './transport.ts'
 export { PulseError }
@@ -57,7 +58,8 @@ export interface Client extends Calls {
   publisher(options?: PublisherOptions): Publisher
   /**
    * Subscribes to what matches a subscriber's filters: live, each event once, and after any absence from where its
-   * consumer was. Loop over it, or give it `onEvent` and `onGap`. Throws a TypeError where there is no `WebSocket`.
+   * consumer was. Loop over it, or give it `onEvent` and `onGap`. Throws a TypeError where there is no `WebSocket`, or when
+   * `url` is none.
    */
   subscribe(options: SubscribeOptions): Subscription
 }
@@ -87,12 +89,13 @@ function openSubscription(
   { transport, ticket }: SubscriptionSources,
 ): Subscription {
   const path = `/ws/${encodeURIComponent(options.subscriber)}`
-  const way = { url, credential, way: access, isNativeSocket: webSocket === undefined, ticket }
+  const address = socketUrl(url, path)
+  const way = { credential, way: access, isNativeSocket: webSocket === undefined, ticket }
   return subscribe(options, {
     clock: systemClock,
     random: Math.random,
     openSocket: socketOpener(webSocket),
-    access: () => accessTo(path, way),
+    access: () => accessTo(address, way),
     askWhy: () => whyRefused(transport, path, wayOf(way)),
     renewable: typeof credential === 'function' || wayOf(way) === 'ticket',
     watch: (holds, hiddenMsMax) => watchPage(holds, systemClock, hiddenMsMax),

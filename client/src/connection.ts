@@ -199,7 +199,8 @@ export class Connection {
     opened().catch((error: unknown) => {
       if (isOld()) return
       this.#needs.notice({ kind: 'no-credential', error })
-      this.#tell({ kind: 'unable' })
+      const isFinal = error instanceof PulseError && !error.retryable
+      this.#tell({ kind: 'unable', refusal: isFinal ? error : undefined })
     })
   }
 

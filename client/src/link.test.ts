@@ -33,7 +33,7 @@ const events = [
   { kind: 'hold', reason: 'offline' },
   { kind: 'release', reason: 'hidden' },
   { kind: 'opened' },
-  { kind: 'unable' },
+  { kind: 'unable', refusal: undefined },
   { kind: 'greeted', heartbeatMs: 25_000 },
   { kind: 'positioned' },
   { kind: 'delivered' },

@@ -52,8 +52,8 @@ export type LinkEvent =
   | { readonly kind: 'release'; readonly reason: string }
   /** The socket is open. */
   | { readonly kind: 'opened' }
-  /** No socket could even be tried: there was no credential to be had. */
-  | { readonly kind: 'unable' }
+  /** No socket could even be tried: there was no credential to be had. Undefined: it may pass. */
+  | { readonly kind: 'unable'; readonly refusal: PulseError | undefined }
   /** The server said hello. */
   | { readonly kind: 'greeted'; readonly heartbeatMs: number }
   /** A frame that says where the stream stands: a checkpoint or a gap. */
@@ -267,7 +267,7 @@ const comeBack = ({ tries }: Unheld, { afterMs }: { readonly afterMs: number }):
 
 function refused(
   { tries }: Unheld,
-  { refusal }: Extract<LinkEvent, { kind: 'answered' }>,
+  { refusal }: { readonly refusal: PulseError | undefined },
   moment: Moment,
 ): Step {
   if (refusal === undefined) return wait(tries, moment)
@@ -316,7 +316,7 @@ const table: { readonly [K in Kind]: { readonly [E in EventKind]: Cell<K, E> } }
     hold,
     release: stay,
     opened: greet,
-    unable: fail,
+    unable: refused,
     greeted: fail,
     positioned: fail,
     delivered: fail,

@@ -1,7 +1,7 @@
 import type { ConnectionState } from './connection.ts'
 import { memoryStore, type PositionStore } from './position-store.ts'
 import type { Gap, StreamItem } from './stream-item.ts'
-import type { SubscribeOptions, Subscription } from './subscription.ts'
+import type { SubscribeOptions, Subscription } from './subscription-options.ts'
 
 /** What a page shows of a stream at one moment. A new object whenever something has changed. */
 export interface LiveSnapshot {

@@ -7,7 +7,7 @@
 import { useState, useSyncExternalStore } from 'react'
 import type { ConnectionState } from './connection.ts'
 import { LiveItems, type LiveOptions, type LiveSnapshot } from './live-items.ts'
-import type { SubscribeOptions, Subscription } from './subscription.ts'
+import type { SubscribeOptions, Subscription } from './subscription-options.ts'
 
 export type { ConnectionState } from './connection.ts'
 export type { LiveOptions, LiveSnapshot } from './live-items.ts'

@@ -50,7 +50,7 @@ const frame = fc.oneof(
     to: position,
     reason: fc.constantFrom('retention', 'epoch', 'dropped', 'corrupt'),
   }),
-  fc.record({ ...kind('checkpoint'), position }),
+  fc.record({ ...kind('checkpoint'), position, previous: position }, { requiredKeys: ['type', 'position'] }),
   fc.record({ ...kind('lagging'), position }),
   fc.record({ ...kind('reconnect'), after_ms: fc.nat(60_000), reason: fc.constant('draining') }),
   fc.record({ ...kind('error'), code: fc.string(), detail: fc.string() }),

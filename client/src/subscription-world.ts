@@ -85,6 +85,8 @@ export class SimulatedServer {
   lines: Line[] = []
   /** Refuses connections. */
   isDown = false
+  /** There is no credential to be had. */
+  hasNoCredential = false
   readonly dedupe: 'exact' | 'deferred'
 
   constructor(clock: TurnedClock, dedupe: 'exact' | 'deferred') {
@@ -103,7 +105,10 @@ export class SimulatedServer {
       clock,
       random,
       renewable: false,
-      access: async () => ({ url: 'ws://simulated' }),
+      access: async () => {
+        if (this.hasNoCredential) throw new Error('no credential')
+        return { url: 'ws://simulated' }
+      },
       askWhy: async () => undefined,
       watch: () => () => {},
       openSocket: (_address, events) => this.#connect(events, () => isAlive),

@@ -4,7 +4,8 @@ import fc from 'fast-check'
 import type { Notice } from './connection.ts'
 import { memoryStore, type PositionStore } from './position-store.ts'
 import type { StreamItem } from './stream-item.ts'
-import { type Subscription, subscribe } from './subscription.ts'
+import { subscribe } from './subscription.ts'
+import type { Subscription } from './subscription-options.ts'
 import { type Line, pointOf, SimulatedServer, settled, slotOf, TurnedClock } from './subscription-world.ts'
 
 // Random stories of a server, a network, a consumer and its crashes. After each step and at the end: every event that
@@ -147,6 +148,7 @@ class Story {
   /** Lets everything recover and checks that nothing is missing. */
   async finish(): Promise<void> {
     this.server.isDown = false
+    this.server.hasNoCredential = false
     for (const reason of ['hidden', 'offline']) this.release(reason)
     for (let round = 0; round < 60 && this.missing().length > 0; round++) {
       await this.clock.turn(round % 4 === 0 ? 40_000 : 1_000)
@@ -327,13 +329,16 @@ const steps = [
         story.server.trim(at, rows),
   ),
   step('replaceLog', nothing, () => (story) => story.replaceLog()),
+  step('noCredential', fc.boolean(), (isGone) => (story) => {
+    story.server.hasNoCredential = isGone
+  }),
   step('down', fc.boolean(), (isDown) => (story) => {
     story.server.isDown = isDown
   }),
 ]
 
 /** Repeats a seed of a failure: `{ seed, path, numRuns: 1 }` in its report. */
-const runs = { numRuns: 500 } as const
+const runs = { numRuns: 1_000 } as const
 
 for (const options of [
   { slow: 'replay', dedupe: 'exact' },

@@ -86,4 +86,8 @@ test('it asks from now, from the start, or from where it was', () => {
   assert.deepEqual(told.ask(now), { type: 'resume', position: new Place(at([8, 0])).text })
   told.forget()
   assert.deepEqual(told.ask(now), { type: 'subscribe' })
+  const started = new Told(undefined, true)
+  started.ask(now)
+  started.forget()
+  assert.deepEqual(started.ask(now), { type: 'subscribe' })
 })

@@ -23,7 +23,7 @@ export type Asked = { readonly type: 'subscribe' } | { readonly type: 'resume'; 
 export class Told {
   #place: Place | undefined
   #awaitsAnswer = true
-  readonly #fromStart: boolean
+  #fromStart: boolean
 
   /** `place`: where it was left. Without one it begins at the log's start or, if `fromStart` is false, where it is now. */
   constructor(place: Place | undefined, fromStart: boolean) {
@@ -43,8 +43,9 @@ export class Told {
     return this.#place ? { type: 'resume', position: this.#place.text } : { type: 'subscribe' }
   }
 
-  /** The last place is of no use any more. */
+  /** The last place is of no use any more. From the log's start, what was told already would come again. */
   forget(): void {
+    if (this.#place) this.#fromStart = false
     this.#place = undefined
   }
 

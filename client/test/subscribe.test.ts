@@ -26,17 +26,20 @@ before(async () => {
 })
 after(() => services[Symbol.asyncDispose]())
 
-/** A database of its own and a server on it. */
+/** A database of its own and a server on it. Disposing also closes what was subscribed in it. */
 async function openWorld() {
   const database = await freshDatabase(services.address('postgres'))
   const installation = await openInstallation({ databaseUrl: database.url })
   const server = await installation.start()
+  const subscriptions: Subscription[] = []
   return {
     database,
     installation,
     server,
     client: createClient({ url: server.url, credential: server.key }),
+    subscriptions,
     [Symbol.asyncDispose]: async () => {
+      for (const subscription of subscriptions) await subscription.close()
       await installation[Symbol.asyncDispose]()
       await database[Symbol.asyncDispose]()
     },
@@ -57,10 +60,14 @@ interface Collected {
   readonly states: ConnectionState[]
 }
 
+type World = Awaited<ReturnType<typeof openWorld>>
+type Client = ReturnType<typeof createClient>
+
 /** Subscribes and collects what comes. */
 function collect(
-  client: ReturnType<typeof createClient>,
-  more: Partial<Parameters<typeof client.subscribe>[0]> = {},
+  world: World,
+  more: Partial<Parameters<Client['subscribe']>[0]> = {},
+  client = world.client,
 ) {
   const collected = { events: [], gaps: [], notices: [], states: [] } as Omit<Collected, 'subscription'>
   const subscription = client.subscribe({
@@ -72,6 +79,7 @@ function collect(
     onNotice: (notice) => collected.notices.push(notice),
     onConnection: (state) => collected.states.push(state),
   })
+  world.subscriptions.push(subscription)
   return { subscription, ...collected }
 }
 
@@ -101,8 +109,7 @@ test('ES-26 a subscriber misses nothing and gets nothing twice while its server 
   await using world = await openWorld()
   const { client, installation } = world
   let server = world.server
-  const collected = collect(client, { store: memoryStore() })
-  await using _subscription = collected.subscription
+  const collected = collect(world, { store: memoryStore() })
   await isLive(collected.subscription)
   await using publisher = client.publisher()
   let published = 0
@@ -167,7 +174,7 @@ test('events that retention has taken are told as a gap, and the stream goes on 
   const store = memoryStore()
   const publish = (n: number) =>
     client.events.publish({ event_type: 'sdk.x', user_id: 'ann', properties: { n } })
-  const first = collect(client, { store })
+  const first = collect(world, { store })
   await isLive(first.subscription)
   await publish(0)
   await eventually('the first', async () => first.events.length === 1 || undefined, 10_000)
@@ -185,12 +192,11 @@ test('events that retention has taken are told as a gap, and the stream goes on 
     20_000,
   )
 
-  const second = collect(client, { store })
+  const second = collect(world, { store })
   await eventually('the rest', async () => second.events.length === 3 || undefined, 20_000)
   assert.deepEqual(second.events.map(numberOf), [3, 4, 5])
   assert.equal(second.gaps.length, 1)
   assert.deepEqual([second.gaps[0]?.from, second.gaps[0]?.reason], [leftAt, 'retention'])
-  await second.subscription.close()
 })
 
 test('a consumer that is slower than its stream holds the connection back, and gets everything in the end', async () => {
@@ -226,9 +232,9 @@ test('a subscription ends with the reason when its key is revoked, and goes on w
   const { client, server } = world
   const makeKey = () => client.keys.create({ name: 'sdk', scopes: ['stream:read'] })
   const [stale, fresh] = [await makeKey(), await makeKey()]
-  const ending = collect(createClient({ url: server.url, credential: stale.key }))
+  const ending = collect(world, {}, createClient({ url: server.url, credential: stale.key }))
   let current = stale.key
-  const renewing = collect(createClient({ url: server.url, credential: () => current }))
+  const renewing = collect(world, {}, createClient({ url: server.url, credential: () => current }))
   await Promise.all([isLive(ending.subscription), isLive(renewing.subscription)])
   current = fresh.key
   await client.keys.revoke(stale.id)
@@ -241,7 +247,6 @@ test('a subscription ends with the reason when its key is revoked, and goes on w
   )
   await client.events.publish({ event_type: 'sdk.x', properties: { n: 7 } })
   await eventually('its event', async () => renewing.events.length === 1 || undefined, 10_000)
-  await renewing.subscription.close()
 })
 
 test('what cannot be had is an error with its reason, by every way of saying who one is', async () => {
@@ -249,26 +254,26 @@ test('what cannot be had is an error with its reason, by every way of saying who
   const { client, server } = world
   const codeOf = async (subscription: Subscription) =>
     ((await subscription.ended) as { code?: string } | undefined)?.code
-  for (const access of ['header', 'frame'] as const) {
+  for (const access of ['header', 'frame', 'ticket'] as const) {
     const stranger = createClient({ url: server.url, credential: 'nonsense', access })
-    assert.equal(await codeOf(collect(stranger).subscription), 'unauthenticated', access)
+    assert.equal(await codeOf(collect(world, {}, stranger).subscription), 'unauthenticated', access)
   }
+  assert.throws(() => collect(world, {}, createClient({ url: '' })), /An empty address is no address/)
   const reader = await client.keys.create({ name: 'stats', scopes: ['read:stats'] })
   for (const access of ['header', 'frame'] as const) {
     const other = createClient({ url: server.url, credential: reader.key, access })
-    assert.equal(await codeOf(collect(other).subscription), 'forbidden', access)
+    assert.equal(await codeOf(collect(world, {}, other).subscription), 'forbidden', access)
   }
   assert.equal(
-    await codeOf(collect(client, { subscriber: 'nobody', filter: undefined }).subscription),
+    await codeOf(collect(world, { subscriber: 'nobody', filter: undefined }).subscription),
     'no_filter',
   )
   const wrong = { expression: 'event_type = = 7' }
-  assert.equal(await codeOf(collect(client, { filter: wrong }).subscription), 'invalid_filter')
-  assert.equal(await codeOf(collect(client, { from: 'nowhere' }).subscription), 'invalid_position')
+  assert.equal(await codeOf(collect(world, { filter: wrong }).subscription), 'invalid_filter')
+  assert.equal(await codeOf(collect(world, { from: 'nowhere' }).subscription), 'invalid_position')
   for (const access of ['header', 'frame', 'ticket'] as const) {
     const known = createClient({ url: server.url, credential: server.key, access })
-    const { subscription } = collect(known)
+    const { subscription } = collect(world, {}, known)
     await isLive(subscription)
-    await subscription.close()
   }
 })

@@ -8,8 +8,8 @@ import { conditionSchema } from './filter.ts'
  * After `hello` nothing is delivered until the client sends `subscribe` (from now on) or `resume` (from a position).
  * Both are answered by a `checkpoint`, or by a `gap` if the position cannot be honoured, which says where the stream
  * begins. Then every offset of every partition is accounted for: a client keeps, per partition, the highest offset that
- * it was told of (by an event, or one below what a checkpoint or gap says), and each event's `previous` must be
- * exactly that. If it is not, something was missed, and the client knows it.
+ * it was told of (by an event, or one below what a checkpoint or gap says), and an event's `previous`, a checkpoint's too,
+ * never lies beyond that. If it does, something was missed, and the client knows it.
  */
 export const subprotocol = 'pulse.v1'
 
@@ -66,6 +66,10 @@ export const serverFrameSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('checkpoint'),
     position: z.string().describe('Everything below it that matches was delivered.'),
+    previous: z
+      .string()
+      .optional()
+      .describe('Up to where was told before; a client that was told less has missed something.'),
     /** That of the ping which asked for it. */
     id: z.string().optional(),
   }),

@@ -21,7 +21,8 @@ export interface Encoding {
   event(delivery: DeliveryRecord, own: Own): Buffer
   /** One write of what `event` made for one session. */
   join(parts: readonly Buffer[]): Buffer
-  checkpoint(position: string, id?: string): Buffer | undefined
+  /** `previous`: where the session stood before, so that a lost event right before a checkpoint is missed too. */
+  checkpoint(position: string, told?: { id?: string | undefined; previous?: string }): Buffer | undefined
   gap(from: string, to: string, reason: GapReason): Buffer | undefined
   lagging(position: string): Buffer | undefined
 }
@@ -68,7 +69,8 @@ export function createV1Encoding(): Encoding {
     matched: createMatched(),
     event: (delivery, own) => delivery.item(own.previous, own.matched),
     join,
-    checkpoint: (position, id) => message({ type: 'checkpoint', position, ...(id !== undefined && { id }) }),
+    // A member that is undefined is not written.
+    checkpoint: (position, told) => message({ type: 'checkpoint', position, ...told }),
     gap: (from, to, reason) => message({ type: 'gap', from, to, reason }),
     lagging: (position) => message({ type: 'lagging', position }),
   }

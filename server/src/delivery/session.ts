@@ -172,9 +172,11 @@ export class Session {
    */
   checkpoint(vector: Vector, id?: string): boolean {
     if (this.state.kind !== 'read' || !this.#ready || !this.#queue.isEmpty) return false
+    const { encoding, slots } = this.needs
+    const previous = slots.format(this.told)
     for (let slot = 0; slot < vector.length; slot++)
       this.told[slot] = Math.max(this.told[slot] as number, vector[slot] as number)
-    const bytes = this.needs.encoding.checkpoint(this.needs.slots.format(this.told), id)
+    const bytes = encoding.checkpoint(slots.format(this.told), { id, previous })
     if (bytes) this.note(bytes)
     return true
   }

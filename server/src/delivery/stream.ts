@@ -201,7 +201,7 @@ export class Stream {
   }
 
   #announce(place: Vector, id?: string): void {
-    const bytes = this.#needs.encoding.checkpoint(this.#needs.feed.slots.format(place), id)
+    const bytes = this.#needs.encoding.checkpoint(this.#needs.feed.slots.format(place), { id })
     if (bytes) this.session.note(bytes)
   }
 
