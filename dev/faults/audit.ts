@@ -89,7 +89,8 @@ export function assertNoViolation(findings: Findings): void {
   assert.deepEqual(Object.fromEntries(found), {})
 }
 
-async function readRows(server: Server): Promise<AuditedRow[]> {
+/** Every event that the API shows. Rejects if the server does not answer. */
+export async function readRows(server: Server): Promise<AuditedRow[]> {
   const rows: AuditedRow[] = []
   let cursor: string | null = null
   do {

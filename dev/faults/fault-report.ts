@@ -53,6 +53,10 @@ export const faultKinds: Readonly<Record<string, { readonly what: string; readon
     what: 'kill -9 of one of three servers on one database; a new one takes its place',
     recovery: 'kill to all its partitions being owned by others',
   },
+  subscribers: {
+    what: 'kill -9 of the server with nine subscribers attached over sockets with frames, plain sockets and event streams; each comes back with its last position, and its violations are those of what it received',
+    recovery: 'start of the process to `/readyz` 200',
+  },
 }
 
 const violationsIn = (report: FaultReport) => violationsOf(report.findings).reduce((sum, [, n]) => sum + n, 0)

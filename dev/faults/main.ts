@@ -10,6 +10,7 @@ import {
   violationsInAll,
 } from './fault-report.ts'
 import { killRounds } from './kill-rounds.ts'
+import { streamRounds } from './stream-rounds.ts'
 
 // `npm run faults` does the full counts, prints the report and writes it; a violation makes the exit code 1.
 
@@ -25,6 +26,7 @@ const kinds: readonly {
   { name: 'server-stopped', part: 0.2, run: (options) => killRounds('server-stopped', options) },
   { name: 'database-stopped', part: 0.2, run: (options) => killRounds('database-stopped', options) },
   { name: 'cluster-killed', part: 0.2, run: clusterRounds },
+  { name: 'subscribers', part: 1, run: streamRounds },
 ]
 
 process.exitCode = await main(process.argv.slice(2))
@@ -88,7 +90,7 @@ function usage(): string {
 
 ${list.join('\n')}
 
-  --rounds 50     kills of the server and of the database; of each other fault a fifth as many
+  --rounds 50     kills of the server, also with subscribers, and of the database; of each other fault a fifth as many
   --seed N        repeats the moments and batches of another run
   --only NAME     one kind of fault
   --out FILE      writes the report there too, for example docs/faults.md

@@ -4,6 +4,7 @@ import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { eventually } from './started-server.ts'
 
@@ -16,6 +17,8 @@ export interface ProxyProcess extends AsyncDisposable {
   readonly plainPort: number
   /** Its certificate, to be trusted by the clients of the test. */
   readonly ca: string
+  /** Ends it, with every connection through it, and starts it again at the same ports after `downMs`. */
+  restart(downMs: number): Promise<void>
 }
 
 /** Ports and files that a test puts where the published file has those of a real installation. */
@@ -145,21 +148,36 @@ export async function startProxy(kind: ProxyKind, program: string, upstream: num
   const ca = await makeCertificate(folder)
   const places = { upstream, folder, plainPort: await freePort(), tlsPort: await freePort() }
   const args = await (kind === 'nginx' ? nginxArguments(places) : haproxyArguments(places))
+  const begin = () => listening(program, args, places.tlsPort)
+  let child = await begin().catch(async (error: unknown) => {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  })
+  const dispose = async () => {
+    await end(child)
+    await rm(folder, { recursive: true, force: true })
+  }
+  const restart = async (downMs: number) => {
+    await end(child)
+    await pause(downMs)
+    child = await begin()
+  }
+  return { tlsPort: places.tlsPort, plainPort: places.plainPort, ca, restart, [Symbol.asyncDispose]: dispose }
+}
+
+/** Starts the program and waits until it listens. */
+async function listening(program: string, args: readonly string[], port: number): Promise<ChildProcess> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
       said += text
     })
-  const dispose = async () => {
-    await end(child)
-    await rm(folder, { recursive: true, force: true })
-  }
   try {
-    await eventually(`${kind} listens`, () => accepts(places.tlsPort), 10_000)
+    await eventually('the proxy listens', () => accepts(port), 10_000)
   } catch (error) {
-    await dispose()
-    throw new Error(`${kind} did not start: ${said}`, { cause: error })
+    await end(child)
+    throw new Error(`the proxy did not start: ${said}`, { cause: error })
   }
-  return { tlsPort: places.tlsPort, plainPort: places.plainPort, ca, [Symbol.asyncDispose]: dispose }
+  return child
 }

@@ -1,12 +1,14 @@
+import type { Duplex } from 'node:stream'
+import { LogError } from '@pulse/log'
 import { closeCodes } from '@pulse/protocol/close-codes'
 import { type Condition, subscriberIdSchema } from '@pulse/protocol/filter'
 import { frameLimits, subprotocol } from '@pulse/protocol/frames'
-import { problemSchema } from '@pulse/protocol/problem'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { z } from 'zod'
 import { type Caller, callerOf, mayReadSubscriber } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
+import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { takeUpgrade } from '../http/upgrade.ts'
 import type { Tree } from '../subscriptions/tree.ts'
@@ -54,7 +56,7 @@ function socketRoute(http: Http, needs: Needs): void {
     ...{ maxPendingAutoPongs: 0 },
     handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false),
   })
-  const encodings = { v1: createV1Encoding(), plain: createPlainEncoding() }
+  const serve = createServe(needs)
   http.get('/ws/:subscriber_id', {
     config: { access: 'stream:read', ticket: true, webSocket: true, lateCredential: true },
     schema: {
@@ -63,7 +65,6 @@ function socketRoute(http: Http, needs: Needs): void {
       description: `A WebSocket. With the subprotocol \`${subprotocol}\` it speaks frames; without one it gets each event as one JSON message with its \`position\`.`,
       params: z.object({ subscriber_id: subscriberIdSchema }),
       querystring: z.object({ position, ticket: z.string().optional() }),
-      response: { 426: problemSchema },
     },
     handler: (request, reply) => {
       const { subscriber_id: subscriber } = request.params
@@ -71,32 +72,32 @@ function socketRoute(http: Http, needs: Needs): void {
       if (caller && !mayReadSubscriber(caller, subscriber)) throw notAllowed(subscriber)
       const upgrade = takeUpgrade(request, reply)
       if (!upgrade) return
-      server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (webSocket) => {
-        const isPlain = webSocket.protocol !== subprotocol
-        const connection = new SocketConnection(isPlain ? 'plain' : 'websocket', webSocket, upgrade.socket)
-        if (isPlain) {
-          const { position } = request.query
-          startPlain({
-            ...needs,
-            subscriber,
-            caller,
-            webSocket,
-            connection,
-            position,
-            encoding: encodings.plain,
-          })
-          return
-        }
-        new SocketSession({
-          ...{ delivery: needs.delivery, subscriber, webSocket, connection, caller, encoding: encodings.v1 },
-          authenticate: (credential) => needs.authenticate(credential, request.ip),
-          mayRead: mayReadSubscriber,
-          compile: needs.compile,
-          enforcedOf: needs.enforcedOf,
-        }).start()
-      })
+      const { position } = request.query
+      const from = { subscriber, caller, position, address: request.ip, socket: upgrade.socket }
+      server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (webSocket) => serve(webSocket, from))
     },
   })
+}
+
+/** What is left of a request once it has become a socket: the request itself is as large as all of it together. */
+interface SocketOrigin {
+  readonly subscriber: string
+  readonly caller: Caller | undefined
+  readonly position: string | undefined
+  readonly address: string
+  readonly socket: Duplex
+}
+
+/** Makes what takes a socket that was opened. */
+function createServe(needs: Needs): (webSocket: WebSocket, from: SocketOrigin) => void {
+  const encodings = { v1: createV1Encoding(), plain: createPlainEncoding() }
+  return (webSocket, { subscriber, caller, position, address, socket }) => {
+    const isPlain = webSocket.protocol !== subprotocol
+    const connection = new SocketConnection(isPlain ? 'plain' : 'websocket', webSocket, socket)
+    const parts = { subscriber, caller, webSocket, connection }
+    if (isPlain) startPlain({ ...needs, ...parts, position, encoding: encodings.plain })
+    else new SocketSession({ ...needs, ...parts, address, encoding: encodings.v1 }).start()
+  }
 }
 
 const notAllowed = (subscriber: string) =>
@@ -169,9 +170,10 @@ function eventStreamRoute(http: Http, needs: Needs): void {
           description: 'The stream.',
           content: { 'text/event-stream': { schema: z.string() } },
         },
-        404: problemSchema,
-        429: problemSchema,
-        503: problemSchema,
+        404: problemAnswer('The subscriber has no filter.'),
+        422: problemAnswer('The filter cannot be taken.'),
+        429: problemAnswer('There are too many streams.'),
+        503: problemAnswer('The database or the log does not answer.'),
       },
     },
     handler: (request, reply) => follow(request, reply, { ...needs, encoding, ...wanted(request) }),
@@ -205,15 +207,19 @@ async function follow(
   const own = needs.filter === undefined ? undefined : needs.compile({ expression: needs.filter })
   const enforced = needs.enforcedOf(caller)
   const connection = new EventStreamConnection(reply.raw, reply.getHeaders())
-  const stream = await needs.delivery.open({
-    ...{ subscriber, caller, connection, encoding: needs.encoding },
-    ...(enforced && { enforced }),
-  })
+  const stream = await needs.delivery
+    .open({
+      ...{ subscriber, caller, connection, encoding: needs.encoding },
+      ...(enforced && { enforced }),
+    })
+    .catch((error: unknown) => {
+      throw asProblem(error)
+    })
   if (!stream) throw new ProblemError('rate_limited', 'There are too many streams.', { retryAfter: 5 })
   request.raw.once('close', () => stream.end(closeCodes.done, ''))
   const begun = await stream.begin(needs.from, { ...(own && { own }) }).catch((error: unknown) => {
     stream.end(closeCodes.internal, '')
-    throw error
+    throw asProblem(error)
   })
   if (begun === 'begun') {
     reply.hijack()
@@ -225,4 +231,10 @@ async function follow(
   if (begun === 'ended')
     throw new ProblemError('unavailable', 'The stream has ended before it began.', { retryAfter: 1 })
   throw new ProblemError('invalid_request', 'That is no position of a stream.')
+}
+
+/** A log that does not answer now is no mistake of ours: the reader is asked to come back. */
+function asProblem(error: unknown): unknown {
+  if (!(error instanceof LogError)) return error
+  return new ProblemError('unavailable', 'The log does not answer.', { retryAfter: 2, cause: error })
 }

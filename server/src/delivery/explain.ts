@@ -1,8 +1,10 @@
 import type { EventLog } from '@pulse/log'
 import type { Event } from '@pulse/protocol/event'
 import { parsePosition } from '@pulse/protocol/position'
+import { ProblemError } from '../http/problem-error.ts'
 import { matches, whyNot } from '../subscriptions/matches.ts'
 import type { FilterVersion, Subscriptions } from '../subscriptions/subscriptions.ts'
+import type { Tree } from '../subscriptions/tree.ts'
 import type { Delivery } from './delivery.ts'
 import type { Stream } from './stream.ts'
 
@@ -47,12 +49,17 @@ export interface Explanation {
   readonly streams: StreamSays[]
 }
 
-/** Explains one event to one subscriber. Rejects with ProblemError `not_found`, or LogError `unavailable`. */
+/**
+ * Explains one event to one subscriber. Rejects with ProblemError `not_found`, or LogError `unavailable`. What
+ * `enforced` does not let through is not found: an explanation shows the values that the filters met.
+ */
 export async function explain(
   needs: ExplainNeeds,
-  asked: { eventId: string; subscriber: string },
+  asked: { eventId: string; subscriber: string; enforced: Tree | undefined },
 ): Promise<Explanation> {
   const { event, position } = await needs.findEvent(asked.eventId)
+  if (asked.enforced && !matches(asked.enforced, event))
+    throw new ProblemError('not_found', 'There is no event with this id, or not any more.')
   const place = placeOf(position)
   const [versions, bounds] = await Promise.all([
     needs.subscriptions.versions(asked.subscriber),

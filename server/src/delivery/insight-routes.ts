@@ -1,10 +1,11 @@
 import { eventSchema } from '@pulse/protocol/event'
 import { subscriberIdSchema } from '@pulse/protocol/filter'
-import { problemSchema } from '@pulse/protocol/problem'
 import { z } from 'zod'
 import { callerOf, mayReadSubscriber } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
+import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
+import { treeOf } from '../subscriptions/subscriptions.ts'
 import { type ExplainNeeds, explain } from './explain.ts'
 import type { Stream } from './stream.ts'
 
@@ -67,13 +68,19 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
         event: z.guid().describe('The event_id.'),
         subscriber: subscriberIdSchema,
       }),
-      response: { 200: explanationSchema, 404: problemSchema, 503: problemSchema },
+      response: {
+        200: explanationSchema,
+        404: problemAnswer('There is no such event.'),
+        503: problemAnswer('The database or the log does not answer.'),
+      },
     },
     handler: async (request) => {
       const { event, subscriber } = request.query
-      if (!mayReadSubscriber(callerOf(request), subscriber))
+      const caller = callerOf(request)
+      if (!mayReadSubscriber(caller, subscriber))
         throw new ProblemError('forbidden', `The credential may not read the stream of ${subscriber}.`)
-      return await explain(needs, { eventId: event, subscriber })
+      const enforced = caller.filter && treeOf(caller.filter)
+      return await explain(needs, { eventId: event, subscriber, enforced })
     },
   })
   http.get('/streams', {

@@ -1,5 +1,6 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { type EventLog, type LogBatch, LogError } from '@pulse/log'
+import { needlesOf } from '../subscriptions/clauses.ts'
 import { type Controls, type LiveFeed, takeEntry } from './live-feed.ts'
 import { type Index, Scan } from './scan.ts'
 import type { Session, SessionFilter } from './session.ts'
@@ -16,6 +17,8 @@ const limits = {
   fullMsMax: 1_000,
   /** Records that are matched in one turn as a replay goes over into the live feed. */
   handOverRecordsMax: 5_000,
+  /** Looking for more texts than this in a record costs as much as parsing it. */
+  needlesMax: 8,
 } as const
 
 export interface ReplaysNeeds {
@@ -33,6 +36,19 @@ export interface ReplaysNeeds {
 interface Waiting {
   readonly session: Session
   readonly place: Vector
+}
+
+/** Texts one of which stands in every record that some session wants; undefined if that cannot be said, or is no gain. */
+function needlesOfAll(sessions: readonly Session[]): readonly string[] | undefined {
+  const needles = new Set<string>()
+  for (const { filters } of sessions)
+    for (const { tree } of filters) {
+      const some = needlesOf(tree)
+      if (!some) return undefined
+      for (const needle of some) needles.add(needle)
+      if (needles.size > limits.needlesMax) return undefined
+    }
+  return [...needles]
 }
 
 /**
@@ -122,6 +138,8 @@ export class Replays implements AsyncDisposable {
       session.state = { kind: 'read', live: false }
       scan.join(session, place)
     }
+    const needles = needlesOfAll(cohort.map(({ session }) => session))
+    if (needles) scan.expect(needles)
     return scan
   }
 

@@ -50,6 +50,7 @@ export class Scan {
   readonly #touched: Session[] = []
   /** Sessions whose queue a replay has filled. */
   readonly #full = new Set<Session>()
+  #needles: readonly string[] | undefined
   #count = 0
 
   constructor({ slots, vector, index }: ScanNeeds) {
@@ -91,6 +92,14 @@ export class Scan {
     for (const filter of session.filters) this.#remove(filter)
   }
 
+  /**
+   * Lets records pass unread that hold none of these texts: what matches holds at least one of them. Until the next
+   * filter is added, which may want others.
+   */
+  expect(needles: readonly string[]): void {
+    this.#needles = needles
+  }
+
   /** From where a session must go on if it leaves now, with everything that it was offered. */
   placeOf(session: Session): Vector {
     const { ahead } = session
@@ -116,6 +125,7 @@ export class Scan {
     for (const record of this.#count === 0 ? [] : batch.records) {
       if (record.offset < (this.vector[slot] as number)) continue
       if (record.offset >= end) break
+      if (this.#needles && !this.#needles.some((needle) => record.value.includes(needle))) continue
       before = this.#offer(record, slot, before)
     }
     this.vector[slot] = Math.max(this.vector[slot] as number, end)
@@ -169,6 +179,7 @@ export class Scan {
     this.#handles[number] = { session, filter }
     this.#numbers.set(filter, number)
     this.#index.add(number, filter.tree)
+    this.#needles = undefined
   }
 
   #remove(filter: SessionFilter): void {

@@ -2,7 +2,7 @@ import { LogError } from '@pulse/log'
 import { type CloseName, closeCodes } from '@pulse/protocol/close-codes'
 import { type ClientFrame, frameLimits } from '@pulse/protocol/frames'
 import type { RawData, WebSocket } from 'ws'
-import type { Caller } from '../http/access.ts'
+import { type Caller, mayReadSubscriber } from '../http/access.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import { decide, type FrameAction, readFrame, type SocketState } from './client-frames.ts'
@@ -25,8 +25,9 @@ export interface SocketSessionNeeds {
   readonly encoding: Encoding
   /** Who asks; undefined: a frame will say. */
   readonly caller: Caller | undefined
-  readonly authenticate: (credential: string) => Promise<Caller | undefined>
-  readonly mayRead: (caller: Caller, subscriber: string) => boolean
+  /** Where the client is. */
+  readonly address: string
+  readonly authenticate: (credential: string, address: string) => Promise<Caller | undefined>
   /** Throws ProblemError on a filter that cannot be taken. */
   readonly compile: (condition: NonNullable<Extract<ClientFrame, { type: 'filter' }>['filter']>) => Tree
   readonly enforcedOf: (caller: Caller) => Tree | undefined
@@ -98,7 +99,7 @@ export class SocketSession {
   async #act(action: FrameAction): Promise<void> {
     switch (action.kind) {
       case 'authenticate':
-        this.#caller = await this.#needs.authenticate(action.credential)
+        this.#caller = await this.#needs.authenticate(action.credential, this.#needs.address)
         if (!this.#caller) return this.#end('unauthenticated', 'the credential is not valid')
         return await this.#greet()
       case 'begin':
@@ -119,7 +120,7 @@ export class SocketSession {
   async #greet(): Promise<void> {
     const { delivery, subscriber, connection, encoding } = this.#needs
     const caller = this.#caller as Caller
-    if (!caller.scopes.has('stream:read') || !this.#needs.mayRead(caller, subscriber))
+    if (!caller.scopes.has('stream:read') || !mayReadSubscriber(caller, subscriber))
       return this.#end('forbidden', `the credential may not read the stream of ${subscriber}`)
     const enforced = this.#needs.enforcedOf(caller)
     const stream = await delivery.open({

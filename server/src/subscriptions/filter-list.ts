@@ -1,6 +1,7 @@
 import type { Filter } from '@pulse/protocol/filter'
 import { type Caller, mayReadSubscriber } from '../http/access.ts'
 import { ProblemError } from '../http/problem-error.ts'
+import { unlessAway } from './database-away.ts'
 import { filterOf } from './filter-answer.ts'
 import type { FilterStore, ListFrom } from './filter-store.ts'
 
@@ -29,7 +30,7 @@ export async function listFilters(
   let { after } = from
   const readMax = caller.subscribers === undefined ? query.limit + 1 : rowsMax
   for (let lookedAt = 0; lookedAt < lookedAtMax; ) {
-    const rows = await store.list({ ...from, after, limit: readMax })
+    const rows = await unlessAway(store.list({ ...from, after, limit: readMax }))
     for (const row of rows) {
       if (data.length === query.limit)
         return { data, cursor: after ? formatCursor(after) : null, has_more: true }

@@ -15,6 +15,7 @@ import type { Http } from '../http/http.ts'
 import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { compile } from './compiling.ts'
+import { unlessAway } from './database-away.ts'
 import { filterOf } from './filter-answer.ts'
 import type { FilterChanges } from './filter-changes.ts'
 import type { WantedChange } from './filter-decision.ts'
@@ -103,7 +104,7 @@ function readRoutes(http: Http, { store }: FilterRouteNeeds): void {
   })
   const get = async (request: FastifyRequest, subscriber: string, name: string) => {
     checkSubscriber(request, subscriber)
-    const row = await store.get(subscriber, name)
+    const row = await unlessAway(store.get(subscriber, name))
     if (!row) throw new ProblemError('not_found', 'Filter not found')
     return filterOf(row)
   }

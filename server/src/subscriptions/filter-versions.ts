@@ -3,6 +3,7 @@ import type { Position } from '@pulse/protocol/position'
 import { ProblemError } from '../http/problem-error.ts'
 import { treeOf } from './condition.ts'
 import { announcedIn } from './control-records.ts'
+import { unlessAway } from './database-away.ts'
 import type { FilterChanges } from './filter-changes.ts'
 import type { FilterRow, FilterStore } from './filter-store.ts'
 import type { Tree } from './tree.ts'
@@ -60,7 +61,7 @@ export class FilterVersions {
   /**
    * Every version of a subscriber's filters that may still apply somewhere in the log, among them all whose control
    * record stands below any place that was taken from the log before the call. Waits up to 5 s for one that is being
-   * made known. Throws ProblemError `unavailable` if that takes longer.
+   * made known. Throws ProblemError `unavailable` if that takes longer, or the database is away.
    */
   async of(subscriber: string): Promise<readonly FilterVersion[]> {
     const { changes } = this.#needs
@@ -116,7 +117,7 @@ export class FilterVersions {
     const subscribers = new Set<string>()
     const rows = this.#asking.then(async () => {
       this.#next = undefined
-      const found = await this.#needs.store.versions([...subscribers])
+      const found = await unlessAway(this.#needs.store.versions([...subscribers]))
       return Map.groupBy(found, (row) => row.subscriber)
     })
     this.#asking = rows.catch(() => {})

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { type Journey, startJourney } from './journey.ts'
+import { eventually } from './started-server.ts'
+import { FrameReader } from './stream-client.ts'
+
+/** A journey with what those of streams have in common. */
+export interface StreamJourney extends Journey {
+  /** Makes a subscriber with this filter; returns its name. */
+  subscriber(condition: Readonly<Record<string, unknown>>): Promise<string>
+  /** Posts events in one batch, each of which must be accepted; returns their receipts. */
+  post(events: readonly object[]): Promise<readonly { readonly position: string }[]>
+  /** Waits until so many streams of a subscriber are served, and all of them live: 1 if not said otherwise. */
+  live(subscriber: string, count?: number): Promise<void>
+  /** Position of the end of the log as it is now. */
+  end(): Promise<string>
+  /** A key with these scopes, bound to subscribers if a pattern is given. */
+  key(scopes: readonly string[], subscribers?: string): Promise<{ id: string; key: string }>
+  /** A token of a subscriber. */
+  token(sub: string, more?: Readonly<Record<string, unknown>>): Promise<{ id: string; token: string }>
+}
+
+/** Starts a server for streams. */
+export async function openStreamJourney(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<StreamJourney> {
+  return withStreams(await startJourney(settings))
+}
+
+/** Adds to a journey what those of streams have in common. */
+export function withStreams(journey: Journey): StreamJourney {
+  const { call } = journey
+  const made = async <T>(path: string, body: object): Promise<T> => {
+    const answer = await call('POST', path, body)
+    assert.ok(answer.status < 300, `${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    return answer.body as unknown as T
+  }
+  const subscriber = async (condition: Readonly<Record<string, unknown>>) => {
+    const subscriber_id = `sub_${randomUUID()}`
+    await made('/filters', { subscriber_id, ...condition })
+    return subscriber_id
+  }
+  let watcher: string | undefined
+  return {
+    ...journey,
+    subscriber,
+    post: async (events) => {
+      const { body } = await call('POST', '/events', events)
+      assert.equal(body.accepted, events.length, JSON.stringify(body).slice(0, 500))
+      return body.results.map(({ receipt }) => receipt)
+    },
+    live: async (name, count = 1) => {
+      const look = async () => {
+        const { data } = (await call('GET', `/streams?subscriber=${name}`)).body
+        return data.length === count && data.every(({ state }) => state === 'live') ? true : undefined
+      }
+      await eventually(`${count} live streams of ${name}`, look, 10_000)
+    },
+    end: async () => {
+      watcher ??= await subscriber({ event_types: [] })
+      // The greeting says where the feed stands; it may lag behind what was just posted, a ping after an event may not.
+      const marker = randomUUID()
+      await using reader = await FrameReader.open(journey.server, watcher, {
+        first: { filter: { expression: `properties.marker = "${marker}"` } },
+      })
+      const partitions = Array.from({ length: 64 }, (_, n) => ({
+        ...{ event_type: 'end.marked', user_id: `marker_${n}`, properties: { marker } },
+      }))
+      await made('/events', partitions)
+      await reader.count(partitions.length)
+      return reader.position
+    },
+    key: (scopes, subscribers) =>
+      made('/admin/keys', { name: 'streams', scopes, ...(subscribers && { subscribers }) }),
+    token: (sub, more = {}) => made('/auth/tokens', { sub, scopes: ['stream:read'], ...more }),
+  }
+}
+
+/** The value of one series in the text of `/metrics`; 0 if it is not there yet. */
+export function metric(text: string, name: string, labels: Readonly<Record<string, string>> = {}): number {
+  for (const line of text.split('\n')) {
+    const [, series, inside = '', value] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []
+    if (series !== name) continue
+    if (Object.entries(labels).every(([label, text]) => inside.includes(`${label}="${text}"`)))
+      return Number(value)
+  }
+  return 0
+}

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { type Browser, chromium, type Page } from '@playwright/test'
+import { startPulse } from '@pulse/dev/services/pulse'
+import { frameLimits } from '@pulse/protocol/frames'
+import { type ProxyKind, type ProxyProcess, proxyProgram, startProxy } from './proxy-process.ts'
+import { eventually } from './started-server.ts'
+import { EventStreamReader, FrameReader, idsOf, type Target, TestSocket } from './stream-client.ts'
+import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
+
+// Streams through the published proxies, and in a real browser, with and without one.
+
+const chromiumPath = '/usr/bin/chromium'
+const hasChromium = existsSync(chromiumPath)
+const publicUrl = 'https://pulse.example.com'
+const deploy = join(import.meta.dirname, '..', '..', 'deploy')
+/** A proxy that holds an answer back until its buffer is full holds it for ever here. */
+const soonMs = 5_000
+
+const aPurchase = (n = 1) => ({
+  ...{ event_id: randomUUID(), event_type: 'purchase', user_id: `user_${n}` },
+  properties: { amount: n },
+})
+
+test('the published files let a stream be silent for longer than two heartbeats', async () => {
+  const nginx = await readFile(join(deploy, 'nginx', 'pulse.conf'), 'utf8')
+  const haproxy = await readFile(join(deploy, 'haproxy', 'haproxy.cfg'), 'utf8')
+  const times = [
+    ...nginx.matchAll(/proxy_read_timeout +(\d+)s/g),
+    ...haproxy.matchAll(/timeout (?:client|server|tunnel) (\d+)s/g),
+  ].map(([, seconds]) => Number(seconds) * 1_000)
+  assert.equal(times.length, 4)
+  for (const ms of times) assert.ok(ms > 2 * frameLimits.heartbeatMs, `${ms} ms`)
+})
+
+for (const kind of ['nginx', 'haproxy'] as const)
+  describe(`streams behind ${kind} with the published file`, () => behind(kind))
+
+function behind(kind: ProxyKind): void {
+  let journey: StreamJourney
+  let proxy: ProxyProcess | undefined
+  let target: Target
+
+  before(async () => {
+    const program = await proxyProgram(kind)
+    if (program === undefined) return
+    journey = await openStreamJourney({
+      ...{ PUBLIC_URL: publicUrl, TRUSTED_PROXIES: '127.0.0.1', RATE_LIMIT_KEY: '' },
+      RATE_LIMIT_ADDRESS: '10000/1m',
+    })
+    proxy = await startProxy(kind, program, Number(new URL(journey.server.url).port))
+    target = { url: `https://127.0.0.1:${proxy.tlsPort}`, key: journey.server.key, ca: proxy.ca }
+    await throughAgain()
+  })
+  after(async () => {
+    await proxy?.[Symbol.asyncDispose]()
+    await journey?.[Symbol.asyncDispose]()
+  })
+
+  /** HAProxy has to see /readyz answer 200 first. */
+  async function throughAgain(): Promise<void> {
+    const subscriber = await journey.subscriber({ event_types: [] })
+    const open = async () => {
+      const socket = await TestSocket.open(target, subscriber)
+      await socket[Symbol.asyncDispose]()
+      return true
+    }
+    await eventually('a socket through the proxy', open, 20_000)
+  }
+
+  /** A test that is skipped, visibly, where the proxy cannot be had. */
+  const it = (title: string, body: (through: ProxyProcess) => Promise<void>) =>
+    test(title, async (t) => {
+      if (proxy === undefined) return t.skip(`${kind} is not installed and cannot be installed by this user`)
+      await body(proxy)
+    })
+
+  it('each event comes through at once over every transport, and each stream goes on behind the proxy where it was', async (through) => {
+    const subscriber = await journey.subscriber({ event_types: ['purchase'] })
+    const sent: ReturnType<typeof aPurchase>[] = []
+    const post = async () => {
+      sent.push(aPurchase(sent.length + 1))
+      await journey.post(sent.slice(-1))
+    }
+    await using socket = await TestSocket.open(target, subscriber)
+    await using reader = await FrameReader.open(target, subscriber)
+    using stream = await EventStreamReader.open(target, { subscriber })
+    assert.equal(String(stream.headers['content-type']).split(';', 1)[0], 'text/event-stream')
+    await stream.named('checkpoint', soonMs)
+    await journey.live(subscriber, 3)
+    for (let n = 1; n <= 3; n++) {
+      const askedMs = performance.now()
+      await post()
+      await Promise.all([socket.count(n), reader.count(n), stream.count(n)])
+      assert.ok(performance.now() - askedMs < soonMs)
+    }
+    await through.restart(0)
+    await socket.closed
+    await reader.socket.closed
+    await eventually('the event stream ends', async () => (stream.ended ? true : undefined), soonMs)
+    await post()
+    await throughAgain()
+    const query = { position: String(socket.messages.at(-1)?.position) }
+    await using socketBack = await TestSocket.open(target, subscriber, { query })
+    await using readerBack = await FrameReader.open(target, subscriber, { position: reader.position })
+    const headers = { 'last-event-id': stream.lastEventId }
+    using streamBack = await EventStreamReader.open(target, { subscriber }, headers)
+    await Promise.all([socketBack.count(1), readerBack.count(1), streamBack.count(1)])
+    await post()
+    await Promise.all([socketBack.count(2), readerBack.count(2), streamBack.count(2)])
+    const missed = idsOf(sent.slice(3))
+    for (const ids of [idsOf(socketBack.messages), readerBack.ids, idsOf(streamBack.events)])
+      assert.deepEqual(ids.toSorted(), missed.toSorted())
+    assert.deepEqual([...reader.broken, ...readerBack.broken], [])
+  })
+
+  it('what the server refuses comes through with its status', async () => {
+    await assert.rejects(TestSocket.open({ ...target, key: 'pulse_wrong' }, 'user_1'), /401/)
+    await assert.rejects(EventStreamReader.open(target, { subscriber: 'nobody' }), /404/)
+  })
+
+  it('a real EventSource goes on by itself where it was after the proxy was away', async (through) => {
+    if (!hasChromium) return
+    const rules = `MAP pulse.example.com:443 127.0.0.1:${through.tlsPort}`
+    await followInBrowser({
+      journey,
+      origin: publicUrl,
+      args: [`--host-resolver-rules=${rules}`],
+      interrupt: () => through.restart(1_000),
+    })
+  })
+}
+
+test('a real EventSource goes on by itself where it was after the server was killed and started again', {
+  skip: hasChromium ? false : `${chromiumPath} is missing`,
+}, async () => {
+  await using journey = await openStreamJourney({ RATE_LIMIT_KEY: '' })
+  const { server } = journey
+  const port = new URL(server.url).port
+  await using stack = new AsyncDisposableStack()
+  await followInBrowser({
+    journey,
+    origin: server.url,
+    args: [],
+    interrupt: async () => {
+      await server.kill()
+      const again = await startPulse(server.data, { PORT: port, RATE_LIMIT_KEY: '' })
+      stack.defer(async () => void (await again.stop()))
+    },
+  })
+})
+
+interface Followed {
+  readonly journey: StreamJourney
+  readonly origin: string
+  readonly args: readonly string[]
+  /** Breaks the connection; when it resolves there is a way to the server again. */
+  readonly interrupt: () => Promise<void>
+}
+
+/** What the page has seen of its stream. */
+interface Seen {
+  readonly ids: readonly string[]
+  readonly opened: number
+  readonly errors: number
+  readonly checkpoints: number
+  readonly state: number
+}
+
+async function followInBrowser({ journey, origin, args, interrupt }: Followed): Promise<void> {
+  const subscriber = await journey.subscriber({ event_types: ['purchase'] })
+  await using browser = await openBrowser(args)
+  const { page } = browser
+  const { body } = await journey.call('POST', '/admin/sign-in-links', { role: 'viewer' })
+  await page.goto((body as unknown as { url: string }).url)
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  assert.equal(new URL(page.url()).origin, origin)
+  await page.evaluate(
+    ([name]) => {
+      const seen = { ids: [] as string[], opened: 0, errors: 0, checkpoints: 0, state: 0 }
+      const source = new EventSource(`/stream?subscriber=${name}`)
+      source.onopen = () => seen.opened++
+      source.onerror = () => seen.errors++
+      source.onmessage = ({ data }) => seen.ids.push(JSON.parse(data).event_id)
+      source.addEventListener('checkpoint', () => seen.checkpoints++)
+      Object.assign(globalThis, { look: () => ({ ...seen, state: source.readyState }) })
+    },
+    [subscriber],
+  )
+  const until = async (what: string, holds: (seen: Seen) => boolean) =>
+    eventually(
+      what,
+      async () => {
+        const seen = await page.evaluate<Seen>('look()')
+        return holds(seen) ? seen : undefined
+      },
+      30_000,
+    )
+  await until('the first checkpoint', ({ checkpoints }) => checkpoints > 0)
+  const before = [aPurchase(1), aPurchase(2)]
+  await journey.post(before)
+  await until('two events', ({ ids }) => ids.length === 2)
+  await interrupt()
+  const meanwhile = [aPurchase(3), aPurchase(4), aPurchase(5)]
+  await journey.post(meanwhile)
+  await until('it came back with what it missed', ({ ids, opened }) => opened >= 2 && ids.length >= 5)
+  const later = [aPurchase(6)]
+  await journey.post(later)
+  const { ids, errors, state } = await until('what comes now', (seen) => seen.ids.length >= 6)
+  const all = [before, meanwhile, later].map((events) => idsOf(events).toSorted())
+  assert.deepEqual([ids.slice(0, 2).toSorted(), ids.slice(2, 5).toSorted(), ids.slice(5)], all)
+  assert.ok(errors >= 1)
+  assert.equal(state, 1)
+}
+
+async function openBrowser(args: readonly string[]): Promise<{ page: Page } & AsyncDisposable> {
+  const browser: Browser = await chromium.launch({
+    executablePath: chromiumPath,
+    args: ['--no-sandbox', ...args],
+  })
+  const context = await browser.newContext({ ignoreHTTPSErrors: true })
+  context.setDefaultTimeout(20_000)
+  return { page: await context.newPage(), [Symbol.asyncDispose]: () => browser.close() }
+}
