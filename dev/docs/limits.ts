@@ -227,7 +227,7 @@ function httpRows(): readonly Row[] {
       beyond: 'the connection is closed',
     },
     {
-      what: 'connections at once',
+      what: 'connections at once, beside those of streams (`STREAM_CONNECTIONS_MAX`)',
       most: number(httpLimits.connectionsMax),
       beyond: 'the connection is closed, and counted',
     },

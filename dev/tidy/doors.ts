@@ -30,6 +30,7 @@ export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/intake/uuid-v5.ts',
   'server/src/operations/observations.ts',
   // The words and the work of filters: delivery matches with them, many times for every event.
+  'server/src/subscriptions/clauses.ts',
   'server/src/subscriptions/matches.ts',
   'server/src/subscriptions/matching-index.ts',
   'server/src/subscriptions/tree.ts',

@@ -11,9 +11,14 @@ import { type Accounts, openAccounts } from './accounts/accounts.ts'
 import type { Config } from './config/config.ts'
 import { ask } from './database/ask.ts'
 import { type Database, type DatabaseDescription, openDatabase } from './database/database.ts'
+import { openDelivery } from './delivery/delivery.ts'
+import { deliveryRoutes } from './delivery/delivery-routes.ts'
+import { insightRoutes } from './delivery/insight-routes.ts'
+import { positionRoute } from './delivery/position-route.ts'
 import { demoHandlers, startDemo } from './demo/demo.ts'
 import { dashboard } from './http/dashboard.ts'
 import { createHttp, type Http } from './http/http.ts'
+import { httpLimits } from './http/http-server.ts'
 import { checkPort, listen } from './http/listen.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/intake-routes.ts'
@@ -28,10 +33,16 @@ import { readBacklog } from './processing/backlog.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
 import { checkProcessing, openProcessing } from './processing/processing.ts'
 import { createProcessingReport } from './processing/report.ts'
-import { openQuery } from './query/query.ts'
+import { openQuery, type Query } from './query/query.ts'
 import { queryRoutes } from './query/query-routes.ts'
 import { createSchemas, type Schemas } from './schemas/schemas.ts'
 import { replaceSecret } from './secret-files/secret-files.ts'
+import {
+  checkCondition,
+  openSubscriptions,
+  type Subscriptions,
+  treeOf,
+} from './subscriptions/subscriptions.ts'
 
 /** A running server. Disposing it takes no new work, finishes what it has accepted and lets go of everything. */
 export interface App extends AsyncDisposable {
@@ -51,7 +62,14 @@ export interface AppNeeds {
 }
 
 const hourMs = 3_600_000
-const poolMax = { requests: 10, processing: 4, accounts: 2, background: 2, watch: 3 } as const
+const poolMax = {
+  requests: 10,
+  processing: 4,
+  subscriptions: 4,
+  accounts: 2,
+  background: 2,
+  watch: 3,
+} as const
 const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /**
@@ -81,7 +99,7 @@ interface Foundation {
   /** The logger of a module. */
   module(name: string): Logger
   /** Whether this process has a role. */
-  does(role: 'intake' | 'processing' | 'query' | 'web'): boolean
+  does(role: 'intake' | 'processing' | 'delivery' | 'query' | 'web'): boolean
   state: State
   baseUrl: string
 }
@@ -96,7 +114,8 @@ async function openParts(
   const accounts = await openAccess(app, opened)
   const operations = await openWatch(app, opened)
   if (app.does('processing')) await openWorkers(app, opened)
-  const http = await openHttp(app, { accounts, operations }, opened)
+  const subscriptions = app.does('delivery') ? await openFilters(app, opened) : undefined
+  const http = await openHttp(app, { accounts, operations, subscriptions }, opened)
   opened.defer(() => {
     app.state = 'draining'
   })
@@ -154,6 +173,7 @@ async function openAccess(app: Foundation, opened: AsyncDisposableStack): Promis
     pool: app.database.pool('accounts', { max: poolMax.accounts }),
     settings: app.config.accounts,
     baseUrl: () => app.config.http.publicUrl ?? app.baseUrl,
+    checkFilter: (filter) => checkCondition(filter, '/filter'),
     log: app.module('accounts'),
     metrics: app.metrics,
   })
@@ -198,6 +218,18 @@ async function openWorkers(app: Foundation, opened: AsyncDisposableStack): Promi
   opened.use(processing)
 }
 
+async function openFilters(app: Foundation, opened: AsyncDisposableStack): Promise<Subscriptions> {
+  const subscriptions = await openSubscriptions({
+    log: app.log,
+    pool: app.database.pool('subscriptions', { max: poolMax.subscriptions }),
+    topics: app.schemas.topics.map(({ name }) => name),
+    settings: app.config.subscriptions,
+    metrics: app.metrics,
+    logger: app.module('subscriptions'),
+  })
+  return opened.use(subscriptions)
+}
+
 /** A team's own handlers; in demo mode also the one that fails. */
 function handlersOf(config: Config): Config['processing']['handlers'] {
   return config.demo ? { ...demoHandlers, ...config.processing.handlers } : config.processing.handlers
@@ -205,7 +237,11 @@ function handlersOf(config: Config): Config['processing']['handlers'] {
 
 async function openHttp(
   app: Foundation,
-  modules: { readonly accounts: Accounts; readonly operations: Operations },
+  modules: {
+    readonly accounts: Accounts
+    readonly operations: Operations
+    readonly subscriptions: Subscriptions | undefined
+  },
   opened: AsyncDisposableStack,
 ): Promise<Http> {
   const { config, version } = app
@@ -216,6 +252,8 @@ async function openHttp(
     metrics: app.metrics,
     version,
     drainMsMax: config.operations.drainMsMax,
+    // Streams must not starve the requests.
+    limits: { connectionsMax: httpLimits.connectionsMax + config.delivery.connectionsMax },
   })
   opened.defer(() => http.close())
   await registerRoutes(http, { ...modules, config, version })
@@ -223,7 +261,10 @@ async function openHttp(
     const intake = openDoor(app, http, modules.operations)
     if (config.demo) opened.use(startDemo({ intake }))
   }
-  if (app.does('query')) await queries(http, app)
+  const query = app.does('query') || modules.subscriptions ? await openQueries(app) : undefined
+  if (query && app.does('query')) queryRoutes(http, query)
+  if (query && modules.subscriptions)
+    openStreams(app, { ...modules, subscriptions: modules.subscriptions, query, http }, opened)
   if (app.does('web')) await dashboard(http, folder('../../web/dist'))
   return http
 }
@@ -255,19 +296,45 @@ async function registerRoutes(
   await docsPage(http)
 }
 
-async function queries(
-  http: Http,
-  from: Pick<Foundation, 'config' | 'log' | 'pool' | 'schemas'>,
-): Promise<void> {
+/** Opened after HTTP, so that a stop sends the streams away while other requests are still answered. */
+function openStreams(
+  app: Foundation,
+  from: { accounts: Accounts; subscriptions: Subscriptions; query: Query; http: Http },
+  opened: AsyncDisposableStack,
+): void {
+  const { accounts, subscriptions, query, http } = from
+  const topics = app.schemas.topics.map(({ name }) => name)
+  const delivery = opened.use(
+    openDelivery({
+      log: app.log,
+      topics,
+      subscriptions,
+      isLive: (caller) => accounts.isLive(caller),
+      settings: app.config.delivery,
+      logger: app.module('delivery'),
+      metrics: app.metrics,
+    }),
+  )
+  subscriptions.routes(http)
+  deliveryRoutes(http, {
+    delivery,
+    compile: (condition) => subscriptions.compile(condition),
+    enforce: treeOf,
+    authenticate: (credential, address) => accounts.authenticateCredential(credential, address),
+  })
+  insightRoutes(http, { log: app.log, delivery, subscriptions, findEvent: (id) => query.life(id) })
+  positionRoute(http, { log: app.log, topics })
+}
+
+async function openQueries(from: Pick<Foundation, 'config' | 'log' | 'pool' | 'schemas'>): Promise<Query> {
   const handlers = new HandlerRegistry(handlersOf(from.config))
-  const query = await openQuery({
+  return await openQuery({
     pool: from.pool,
     log: from.log,
     schemas: from.schemas,
     eventTypes: from.config.intake.eventTypes,
     handlerOf: (type) => handlers.find(type).name,
   })
-  queryRoutes(http, query)
 }
 
 async function migrateAll(database: Database, appFolders: readonly string[]): Promise<void> {

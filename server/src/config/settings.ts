@@ -20,7 +20,7 @@ export interface Setting<T = unknown> {
 }
 
 /** Chapters of the documentation, in the order in which they are printed. */
-export const chapters = ['Server', 'Access', 'Storage', 'Intake', 'Processing', 'Retention'] as const
+export const chapters = ['Server', 'Access', 'Storage', 'Intake', 'Processing', 'Delivery', 'Retention'] as const
 export type Chapter = (typeof chapters)[number]
 
 interface WithDefault<T> extends Setting<T> {
@@ -46,7 +46,7 @@ const proxy = text(
     return /^(loopback|linklocal|uniquelocal|[\da-fA-F.:]+(\/\d{1,3})?)$/.test(value)
   },
 )
-const role = oneOf('all', 'intake', 'processing', 'query', 'web')
+const role = oneOf('all', 'intake', 'processing', 'delivery', 'query', 'web')
 
 const server = {
   port: setting({
@@ -85,7 +85,7 @@ const server = {
     name: 'ROLES',
     flag: 'roles',
     chapter: 'Server',
-    kind: listOf(role, 'a list of all, intake, processing, query, web'),
+    kind: listOf(role, 'a list of all, intake, processing, delivery, query, web'),
     default: ['all'],
     help: 'What this process does; several processes can share the work over one DATABASE_URL.',
   }),
@@ -362,6 +362,41 @@ const processing = {
   }),
 }
 
+const delivery = {
+  filtersUnselectiveMax: setting({
+    name: 'FILTERS_UNSELECTIVE_MAX',
+    chapter: 'Delivery',
+    kind: count(100_000),
+    default: 100,
+    unit: 'filters',
+    help: 'Stored filters that no value leads to, so that each is asked of every event; one more is refused. 0 refuses them all.',
+  }),
+  streamConnectionsMax: setting({
+    name: 'STREAM_CONNECTIONS_MAX',
+    chapter: 'Delivery',
+    kind: count(1_000_000, 1),
+    default: 50_000,
+    unit: 'streams',
+    help: 'Sockets and event streams that this process serves. The system must allow as many open files.',
+  }),
+  streamConnectionsPerSubscriberMax: setting({
+    name: 'STREAM_CONNECTIONS_PER_SUBSCRIBER_MAX',
+    chapter: 'Delivery',
+    kind: count(1_000_000, 1),
+    default: 20,
+    unit: 'streams',
+    help: 'Sockets and event streams of one subscriber on this process.',
+  }),
+  streamDrainMsMax: setting({
+    name: 'STREAM_DRAIN_MS_MAX',
+    chapter: 'Delivery',
+    kind: count(600_000),
+    default: 3_000,
+    unit: 'ms',
+    help: 'A server that stops sends its streams away over this time, so that they do not all come to another one at once.',
+  }),
+} as const
+
 const retention = {
   idWindowHours: setting({
     name: 'ID_WINDOW_HOURS',
@@ -398,7 +433,7 @@ const retention = {
 }
 
 /** Every setting of the server, by its name in the config file. It parses, validates, documents and explains. */
-export const settings = { ...server, ...access, ...storage, ...intake, ...processing, ...retention } as const
+export const settings = { ...server, ...access, ...storage, ...intake, ...processing, ...delivery, ...retention } as const
 
 type Settings = typeof settings
 export type SettingKey = keyof Settings

@@ -33,6 +33,12 @@ export function slices(values: SettingValues, read: Read) {
     },
     intake: intakeSlice(values, read.parts),
     processing: processingSlice(values, read.parts),
+    subscriptions: { unselectiveMax: values.filtersUnselectiveMax },
+    delivery: {
+      connectionsMax: values.streamConnectionsMax,
+      connectionsPerSubscriberMax: values.streamConnectionsPerSubscriberMax,
+      drainMsMax: values.streamDrainMsMax,
+    },
     retention: {
       idWindowHours: values.idWindowHours,
       logHours: values.logRetentionHours,

@@ -77,18 +77,21 @@ export class Upgrades {
   /** Routes an upgrade. What the routes answer is sent, and the connection closed; a handler may take it instead. */
   begin(raw: IncomingMessage, socket: Duplex, head: Buffer): void {
     // HTTP has taken its own listener away, and a reset that nobody listens for would end the process.
-    socket.on('error', () => {})
+    socket.on('error', ignore)
     const response = new ServerResponse(raw)
     response.shouldKeepAlive = false
     response.once('finish', () => endAnswered(socket))
     // The server's own watch over slow requests has ended with the headers.
     const late = setTimeout(() => socket.destroy(), this.#needs.answerMsMax)
-    socket.once('close', () => clearTimeout(late))
+    const gone = () => clearTimeout(late)
+    socket.once('close', gone)
     const offer: Offer = {
       socket,
       head,
       release: () => {
-        clearTimeout(late)
+        gone()
+        // A listener that stays would keep the request and its answer, which are as large as the socket, for its life.
+        socket.removeListener('close', gone)
         response.detachSocket(socket as Socket)
         return this.#keep(socket)
       },
@@ -135,6 +138,8 @@ export class Upgrades {
     return true
   }
 }
+
+const ignore = () => {}
 
 function upgradeNeeded(): ProblemError {
   const headers = { upgrade: 'websocket', connection: 'Upgrade', 'sec-websocket-version': '13' }
