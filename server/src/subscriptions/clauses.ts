@@ -34,7 +34,7 @@ export function clausesOf(tree: Tree): readonly Clause[] {
 }
 
 // Of the index: a clause stands there once for every value of one of its lists, and the longest may be the one.
-const placesMax = 16_384
+const placesMax = 4_096
 
 function checkPlaces(clauses: readonly Clause[]): void {
   let places = 0

@@ -10,7 +10,7 @@ import { ObjectPool } from './matching/object-pool.ts'
 import { choose, type Plan, plainChoice, planOf } from './matching/plan.ts'
 import { RecordPool } from './matching/record-pool.ts'
 import { Residuals } from './matching/residuals.ts'
-import { fieldOf, Tokens } from './matching/tokens.ts'
+import { fieldOf, isWholeValue, kindOf, Tokens } from './matching/tokens.ts'
 import { rootNode, Trie, unranged } from './matching/trie.ts'
 import type { Tree } from './tree.ts'
 
@@ -74,10 +74,12 @@ const CHOICE = 2
 const NEXT = 3
 const choiceBits = 22
 
-// An entry of the trie is a class, or with this bit a clause that has conditions; with the other one, a clause whose
-// interval was made of several.
+// An entry of the trie is a class, or with the first of these bits a clause that has conditions. The second one says that its
+// interval was made of several; the third one, that one event may come to the class in more than one way.
 const clauseBit = 1 << 30
 const mergedBit = 1 << 29
+const repeatBit = 1 << 28
+const idMask = repeatBit - 1
 
 class TrieIndex implements MatchingIndex {
   readonly #tokens = new Tokens()
@@ -162,7 +164,7 @@ class TrieIndex implements MatchingIndex {
     let last = -1
     for (const [index, clause] of compiled.clauses.entries()) {
       const plan = choose(clause)
-      let ref = id
+      let ref = this.#refOfClass(id, { plan, compiled })
       if (plan.conditions.length > 0) {
         const record = this.#addClause({ id, index, plan })
         if (last < 0) this.#classes.setClauses(id, record)
@@ -173,6 +175,17 @@ class TrieIndex implements MatchingIndex {
       this.#insert(rootNode, 0, { plan, ref })
     }
     return id
+  }
+
+  /** The entry of a class whose clause has no conditions. */
+  #refOfClass(id: number, { plan, compiled }: { plan: Plan; compiled: Compiled }): number {
+    const once = compiled.clauses.length === 1 && plan.path.every(({ tokens }) => this.#areExclusive(tokens))
+    return once ? id : id | repeatBit
+  }
+
+  /** Whether a value can have only one of the tokens. */
+  #areExclusive(tokens: readonly number[]): boolean {
+    return tokens.length === 1 || tokens.every((token) => isWholeValue(kindOf(this.#tokens.owner(token))))
   }
 
   #addClause({ id, index, plan }: { id: number; index: number; plan: Plan }): number {
@@ -198,7 +211,8 @@ class TrieIndex implements MatchingIndex {
     for (const [index, clause] of compiled.clauses.entries()) {
       const choice = record < 0 ? -1 : this.#clauses.get(record, CHOICE)
       if (choice >>> choiceBits !== index) {
-        this.#withdraw(rootNode, 0, { plan: planOf(clause, plainChoice(clause)), ref: id })
+        const plan = planOf(clause, plainChoice(clause))
+        this.#withdraw(rootNode, 0, { plan, ref: this.#refOfClass(id, { plan, compiled }) })
         continue
       }
       const plan = planOf(clause, choice & ((1 << choiceBits) - 1))
@@ -270,7 +284,14 @@ class TrieIndex implements MatchingIndex {
       const number = field.numbers[0] as number
       count = field.numberCount === 1 ? sets.collect(set, number, number) : this.#collectMany(set, field)
     }
-    for (let i = 0; i < count; i++) this.#accept(sets.found[i] as number, event)
+    const refs = sets.found
+    const { hasLists } = this.#fields
+    for (let i = 0; i < count; i++) {
+      const ref = refs[i] as number
+      const id = ref & idMask
+      if ((ref & clauseBit) !== 0) this.#tryClause(id, event)
+      else if (((ref & repeatBit) === 0 && !hasLists) || this.#classes.mark(id, this.#stamp)) this.#report(id)
+    }
   }
 
   /** The event has several numbers there: one of them must lie in the interval, or, of a merged one, look so. */
@@ -286,32 +307,28 @@ class TrieIndex implements MatchingIndex {
     })
   }
 
-  #accept(ref: number, event: Event): void {
-    let id = ref
-    if ((ref & clauseBit) !== 0) {
-      const record = ref & (mergedBit - 1)
-      id = this.#clauses.get(record, CLASS)
-      if (this.#classes.isMarked(id, this.#stamp)) return
-      const verdict = this.#residuals.try(this.#clauses.get(record, CONDITIONS), event, this.#stamp)
-      if (verdict === 'no') return
-      if (verdict === 'ask') {
-        // Whatever the answer, it is that of the whole filter.
-        this.#classes.mark(id, this.#stamp)
-        if (matches(this.#trees.get(id) as Tree, event)) this.#report(id)
-        return
-      }
-    }
-    if (this.#classes.mark(id, this.#stamp)) this.#report(id)
+  /** The clause of an entry was found by its tokens and its interval; its conditions are left to be tried. */
+  #tryClause(record: number, event: Event): void {
+    const id = this.#clauses.get(record, CLASS)
+    if (this.#classes.isMarked(id, this.#stamp)) return
+    const verdict = this.#residuals.try(this.#clauses.get(record, CONDITIONS), event, this.#stamp)
+    if (verdict === 'no') return
+    this.#classes.mark(id, this.#stamp)
+    // Whatever the tree says, it is the answer of the whole filter: its other clauses are not asked.
+    if (verdict === 'yes' || matches(this.#trees.get(id) as Tree, event)) this.#report(id)
   }
 
   #report(id: number): void {
-    const end = this.#count + this.#classes.countOf(id)
+    const handle = this.#classes.onlyHandle(id)
+    const end = this.#count + (handle < 0 ? this.#classes.countOf(id) : 1)
     if (end > this.#found.length) {
       const longer = new Int32Array(Math.max(end, 2 * this.#found.length))
       longer.set(this.#found)
       this.#found = longer
     }
-    this.#count = this.#classes.copyHandles(id, this.#found, this.#count)
+    if (handle < 0) this.#classes.copyHandles(id, this.#found, this.#count)
+    else this.#found[this.#count] = handle
+    this.#count = end
   }
 
   #clearStamps(): void {

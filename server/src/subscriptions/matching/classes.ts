@@ -1,13 +1,16 @@
 import { HashTable } from './hash-table.ts'
 import { RecordPool } from './record-pool.ts'
 
-// Fields of a class. The first word of its hash stands in the table only.
+// The field of a class that every match reads: its only handle, or the complement of its first block of handles. It is alone,
+// so that those of a million classes are 4 MB, which a cache can hold.
+const HANDLES = 0
+
+// Its other fields. The first word of the hash stands in the table only.
 const HASH = 0 // and the next two
-const HANDLES = 3
-const COUNT = 4
-const STAMP = 5
+const COUNT = 3
 /** The first of its clauses that have conditions, or -1. */
-const CLAUSES = 6
+const CLAUSES = 4
+const STAMP = 5
 
 // A block of handles is the next block, then the handles.
 const NEXT = 0
@@ -25,7 +28,7 @@ const handlesPerChunk = 16_384
  * holds it itself; others have blocks of seven, of which only the first may have room.
  */
 export class Classes {
-  readonly #records = new RecordPool({ width: 7 })
+  readonly #records = new RecordPool({ width: 1, cold: 6 })
   readonly #table = new HashTable()
   readonly #blocks = new RecordPool({ width: 1 + handlesPerBlock })
   /** Per handle, in chunks. */
@@ -52,7 +55,7 @@ export class Classes {
     const table = this.#table
     for (let found = table.first(hash[0] as number); found >= 0; found = table.next()) {
       let same = true
-      for (let i = 1; i < 4 && same; i++) same = this.#records.get(found, HASH + i - 1) === hash[i]
+      for (let i = 1; i < 4 && same; i++) same = this.#records.getCold(found, HASH + i - 1) === hash[i]
       if (same) return found
     }
     return -1
@@ -62,11 +65,10 @@ export class Classes {
   add(hash: Int32Array): number {
     const records = this.#records
     const made = records.allocate()
-    for (let i = 1; i < 4; i++) records.set(made, HASH + i - 1, hash[i] as number)
-    records.set(made, HANDLES, -1)
-    records.set(made, COUNT, 0)
-    records.set(made, STAMP, 0)
-    records.set(made, CLAUSES, -1)
+    for (let i = 1; i < 4; i++) records.setCold(made, HASH + i - 1, hash[i] as number)
+    records.setCold(made, COUNT, 0)
+    records.setCold(made, STAMP, 0)
+    records.setCold(made, CLAUSES, -1)
     this.#table.insert(hash[0] as number, made)
     return made
   }
@@ -79,16 +81,16 @@ export class Classes {
 
   /** The first of the class's clauses, or -1. */
   clausesOf(id: number): number {
-    return this.#records.get(id, CLAUSES)
+    return this.#records.getCold(id, CLAUSES)
   }
 
   setClauses(id: number, clause: number): void {
-    this.#records.set(id, CLAUSES, clause)
+    this.#records.setCold(id, CLAUSES, clause)
   }
 
   /** How many have this filter. */
   countOf(id: number): number {
-    return this.#records.get(id, COUNT)
+    return this.#records.getCold(id, COUNT)
   }
 
   isUsed(handle: number): boolean {
@@ -97,8 +99,8 @@ export class Classes {
 
   addHandle(id: number, handle: number): void {
     const records = this.#records
-    const count = records.get(id, COUNT)
-    records.set(id, COUNT, count + 1)
+    const count = records.getCold(id, COUNT)
+    records.setCold(id, COUNT, count + 1)
     this.#handles++
     if (count === 0) {
       records.set(id, HANDLES, handle)
@@ -109,41 +111,41 @@ export class Classes {
       const block = this.#blocks.allocate()
       this.#blocks.set(block, NEXT, -1)
       const first = records.get(id, HANDLES)
-      records.set(id, HANDLES, block)
+      records.set(id, HANDLES, ~block)
       this.#putIn(block, 1, first)
     }
     // Only the first block has room, and the others hold seven each.
     const inFirst = ((count - 1) % handlesPerBlock) + 1
     if (inFirst < handlesPerBlock) {
-      this.#putIn(records.get(id, HANDLES), inFirst + 1, handle)
+      this.#putIn(~records.get(id, HANDLES), inFirst + 1, handle)
       return
     }
     const block = this.#blocks.allocate()
-    this.#blocks.set(block, NEXT, records.get(id, HANDLES))
-    records.set(id, HANDLES, block)
+    this.#blocks.set(block, NEXT, ~records.get(id, HANDLES))
+    records.set(id, HANDLES, ~block)
     this.#putIn(block, 1, handle)
   }
 
   /** Takes the handle out of its class. Throws if it is in none, or alone in another: mistakes of the caller. */
   removeHandle(id: number, handle: number): void {
     const records = this.#records
-    const count = records.get(id, COUNT)
+    const count = records.getCold(id, COUNT)
     if (!this.#isIn(id, handle)) throw new Error(`handle ${handle} does not have this filter`)
     const place = this.#placeOf(handle)
     this.#handles--
     this.#setPlace(handle, unused)
-    records.set(id, COUNT, count - 1)
+    records.setCold(id, COUNT, count - 1)
     if (place === alone) return
-    const first = records.get(id, HANDLES)
+    const first = ~records.get(id, HANDLES)
     const inFirst = ((count - 1) % handlesPerBlock) + 1
     const last = this.#blocks.get(first, inFirst)
     if (last !== handle) this.#putIn(place >>> placeBits, place & ((1 << placeBits) - 1), last)
     if (inFirst === 1) {
-      records.set(id, HANDLES, this.#blocks.get(first, NEXT))
+      records.set(id, HANDLES, ~this.#blocks.get(first, NEXT))
       this.#blocks.free(first)
     }
     if (count === 2) {
-      const block = records.get(id, HANDLES)
+      const block = ~records.get(id, HANDLES)
       const only = this.#blocks.get(block, 1)
       this.#blocks.free(block)
       records.set(id, HANDLES, only)
@@ -154,47 +156,43 @@ export class Classes {
   #isIn(id: number, handle: number): boolean {
     const place = this.#placeOf(handle)
     if (place === unused) return false
-    const count = this.#records.get(id, COUNT)
+    const count = this.#records.getCold(id, COUNT)
     if (place === alone || count <= 1)
       return place === alone && count === 1 && this.#records.get(id, HANDLES) === handle
     return true
   }
 
-  /** Marks the class for this stamp; false if it was marked. */
-  mark(id: number, stamp: number): boolean {
-    if (this.#records.get(id, STAMP) === stamp) return false
-    this.#records.set(id, STAMP, stamp)
-    return true
-  }
-
   isMarked(id: number, stamp: number): boolean {
-    return this.#records.get(id, STAMP) === stamp
+    return this.#records.getCold(id, STAMP) === stamp
   }
 
   clearStamps(): void {
-    const { width } = this.#records
-    for (const chunk of this.#records.chunks)
-      for (let at = STAMP; at < chunk.length; at += width) chunk[at] = 0
+    this.#records.clearCold(STAMP)
   }
 
-  /** Writes the class's handles from `at` on; there must be room for all of them. Returns where they end. */
-  copyHandles(id: number, into: Int32Array, at: number): number {
-    const count = this.#records.get(id, COUNT)
-    const first = this.#records.get(id, HANDLES)
-    if (count === 1) {
-      into[at] = first
-      return at + 1
-    }
+  /** The only handle of the class, or a negative number if it has several. */
+  onlyHandle(id: number): number {
+    return this.#records.get(id, HANDLES)
+  }
+
+  /** Marks the class for this stamp; false if it was marked. */
+  mark(id: number, stamp: number): boolean {
+    if (this.isMarked(id, stamp)) return false
+    this.#records.setCold(id, STAMP, stamp)
+    return true
+  }
+
+  /** Writes the handles of a class that has several from `at` on; there must be room. */
+  copyHandles(id: number, into: Int32Array, at: number): void {
     const blocks = this.#blocks
     let end = at
-    let inBlock = ((count - 1) % handlesPerBlock) + 1
-    for (let block = first; block >= 0; inBlock = handlesPerBlock) {
+    let inBlock = ((this.countOf(id) - 1) % handlesPerBlock) + 1
+    for (let block = ~this.#records.get(id, HANDLES); block >= 0; inBlock = handlesPerBlock) {
       const chunk = blocks.chunks[block >>> blocks.shift] as Int32Array
       const start = (block & blocks.mask) * blocks.width
       for (let i = 1; i <= inBlock; i++) into[end++] = chunk[start + i] as number
       block = chunk[start + NEXT] as number
     }
-    return end
   }
 
   #putIn(block: number, at: number, handle: number): void {

@@ -1,21 +1,22 @@
 import type { Path } from '../tree.ts'
-import { LengthCounts } from './length-counts.ts'
+import type { LengthCounts } from './length-counts.ts'
 
-/** Texts that filters name in one field, as they are or folded. */
-export class TextForms {
-  readonly whole = new LengthCounts()
-  readonly prefix = new LengthCounts()
-  readonly suffix = new LengthCounts()
-
-  get isEmpty(): boolean {
-    return this.whole.longest < 0 && this.prefix.longest < 0 && this.suffix.longest < 0
-  }
+/** Lengths of the texts that filters name in one field, as they are or folded. */
+export interface TextForms {
+  whole: LengthCounts | undefined
+  prefix: LengthCounts | undefined
+  suffix: LengthCounts | undefined
 }
 
 // The last values of numbers seen, one event of a few: enough to tell a narrow range from a wide one.
 const recentCount = 64
+const noTokens = new Int32Array(0)
+const noNumbers = new Float64Array(0)
 
-/** One path that some filter asks about, and what the present event has there. */
+/**
+ * One path that some filter asks about, and what the present event has there. Filters may name very many paths, so what
+ * most fields do not need is made when it is needed.
+ */
 export class Field {
   /** From 1, dense; the order of fields in the trie. */
   readonly id: number
@@ -28,20 +29,20 @@ export class Field {
   tokensKnown = 0
   numbersKnown = 0
   ranges = 0
-  readonly plain = new TextForms()
-  readonly folded = new TextForms()
+  plain: TextForms | undefined
+  folded: TextForms | undefined
   /** Lengths of blocks in bits; those of IPv6 with 1,000 added. */
-  readonly blocks = new LengthCounts()
-  /** Tokens of `constants`, or -1. */
-  readonly constants = new Int32Array(4).fill(-1)
+  blocks: LengthCounts | undefined
+  /** Tokens of `constants`, or -1; undefined if it never had one. */
+  constants: Int32Array | undefined
 
   /** The event of which the following speak. */
   stamp = 0
-  tokens = new Int32Array(4)
+  tokens = noTokens
   tokenCount = 0
-  numbers = new Float64Array(2)
+  numbers = noNumbers
   numberCount = 0
-  readonly #recent = new Float64Array(recentCount)
+  #recent: Float64Array | undefined
   #recentSeen = 0
 
   constructor(id: number, path: Path) {
@@ -58,7 +59,7 @@ export class Field {
 
   addToken(token: number): void {
     if (this.tokenCount === this.tokens.length) {
-      const longer = new Int32Array(2 * this.tokenCount)
+      const longer = new Int32Array(Math.max(2, 2 * this.tokenCount))
       longer.set(this.tokens)
       this.tokens = longer
     }
@@ -67,12 +68,14 @@ export class Field {
 
   addNumber(number: number): void {
     if (this.numberCount === this.numbers.length) {
-      const longer = new Float64Array(2 * this.numberCount)
+      const longer = new Float64Array(Math.max(2, 2 * this.numberCount))
       longer.set(this.numbers)
       this.numbers = longer
     }
     this.numbers[this.numberCount++] = number
-    if ((this.stamp & 15) === 0) this.#recent[this.#recentSeen++ % recentCount] = number
+    if ((this.stamp & 15) !== 0) return
+    this.#recent ??= new Float64Array(recentCount)
+    this.#recent[this.#recentSeen++ % recentCount] = number
   }
 
   /** Whether the event has a number from low to high, both included. */
@@ -87,7 +90,7 @@ export class Field {
   /** Which part of recent numbers lay from low to high; a guess by the form of the range while none were seen. */
   shareOf(low: number, high: number): number {
     const seen = Math.min(this.#recentSeen, recentCount)
-    if (seen < 16) return Number.isFinite(low) && Number.isFinite(high) ? 0.1 : 0.5
+    if (!this.#recent || seen < 16) return Number.isFinite(low) && Number.isFinite(high) ? 0.1 : 0.5
     let inside = 0
     for (let i = 0; i < seen; i++) {
       const number = this.#recent[i] as number

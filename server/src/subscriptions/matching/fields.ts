@@ -3,6 +3,7 @@ import { readAddress } from '../addresses.ts'
 import { foldCase } from '../fold-case.ts'
 import type { Path } from '../tree.ts'
 import { Field, type TextForms } from './field.ts'
+import { LengthCounts } from './length-counts.ts'
 import { hashStart, hashStep } from './text-hash.ts'
 import { constants, fieldOf, kindOf, ownerOf, type TokenKind, type Tokens, tokenKinds } from './tokens.ts'
 
@@ -12,8 +13,9 @@ interface Step {
   /** Every object seems to have a member of this name (`constructor`), so it must be asked whether it is its own. */
   readonly inherited: boolean
   field: Field | undefined
-  readonly steps: Step[]
-  readonly byName: Map<string, Step>
+  /** The names below; the last one on a path has none. */
+  steps: Step[] | undefined
+  byName: Map<string, Step> | undefined
 }
 
 // From here on an object's own names are looked up, instead of every name that filters know.
@@ -31,6 +33,8 @@ export class Fields {
   /** Fields of the present event that have a token, in the order of their ids from 0. */
   readonly present: Field[] = []
   presentCount = 0
+  /** Whether a path met a list in the present event, so that one field may have several values. */
+  hasLists = false
 
   constructor(tokens: Tokens) {
     this.#tokens = tokens
@@ -47,7 +51,7 @@ export class Fields {
   find(path: Path): Field | undefined {
     let step: Step | undefined = this.#root
     for (const name of path) {
-      step = step.byName.get(name)
+      step = step.byName?.get(name)
       if (step === undefined) return undefined
     }
     return step.field
@@ -57,13 +61,7 @@ export class Fields {
   make(path: Path): Field {
     let step = this.#root
     for (const name of path) {
-      let next = step.byName.get(name)
-      if (next === undefined) {
-        next = newStep(name)
-        step.byName.set(name, next)
-        step.steps.push(next)
-      }
-      step = next
+      step = step.byName?.get(name) ?? addStep(step, name)
     }
     if (step.field) return step.field
     const id = this.#free.pop() ?? this.#fields.length
@@ -81,14 +79,12 @@ export class Fields {
     this.#free.push(field.id)
     this.#size--
     const way = [this.#root]
-    for (const name of field.path) way.push((way.at(-1) as Step).byName.get(name) as Step)
+    for (const name of field.path) way.push((way.at(-1) as Step).byName?.get(name) as Step)
     ;(way.at(-1) as Step).field = undefined
     for (let depth = field.path.length; depth > 0; depth--) {
       const step = way[depth] as Step
-      if (step.field || step.steps.length > 0) return
-      const above = way[depth - 1] as Step
-      above.byName.delete(step.name)
-      above.steps.splice(above.steps.indexOf(step), 1)
+      if (step.field || step.steps) return
+      removeStep(way[depth - 1] as Step, step)
     }
   }
 
@@ -107,13 +103,15 @@ export class Fields {
     const kind = kindOf(owner)
     if (kind === tokenKinds.question) return
     const field = this.byId(fieldOf(owner))
-    const value = this.#tokens.value(token)
     field.references += by
     field.tokensKnown += by
     if (kind === tokenKinds.number) field.numbersKnown += by
-    else if (kind === tokenKinds.constant) field.constants[value as number] = by > 0 ? token : -1
-    else {
-      const length = kind === tokenKinds.block ? bitsOfKey(value as string) : (value as string).length
+    else if (kind === tokenKinds.constant) {
+      field.constants ??= new Int32Array(4).fill(-1)
+      field.constants[this.#tokens.numberOf(token)] = by > 0 ? token : -1
+    } else {
+      const text = this.#tokens.textOf(token)
+      const length = kind === tokenKinds.block ? bitsOfKey(text) : text.length
       const lengths = lengthsOf(field, kind)
       if (by > 0) lengths.add(length)
       else lengths.remove(length)
@@ -129,15 +127,17 @@ export class Fields {
   read(event: Event, stamp: number): void {
     this.#stamp = stamp
     this.presentCount = 0
+    this.hasLists = false
     this.#readObject(this.#root, event as object as Record<string, unknown>)
     this.#sortPresent()
   }
 
   #readObject(step: Step, object: Record<string, unknown>): void {
-    const { steps } = step
+    const { steps, byName } = step
+    if (!steps || !byName) return
     if (steps.length > stepsTriedMax) {
       for (const name of Object.keys(object)) {
-        const next = step.byName.get(name)
+        const next = byName.get(name)
         if (next) this.#readValue(next, object[name])
       }
       return
@@ -154,18 +154,19 @@ export class Fields {
     if (typeof value !== 'object' || value === null) {
       if (step.field) this.#readScalar(step.field, value)
     } else if (Array.isArray(value)) {
+      this.hasLists = true
       for (let i = 0; i < value.length; i++) this.#readValue(step, value[i])
-    } else if (step.steps.length > 0) this.#readObject(step, value as Record<string, unknown>)
+    } else if (step.steps) this.#readObject(step, value as Record<string, unknown>)
   }
 
   #readScalar(field: Field, value: unknown): void {
     if (field.stamp !== this.#stamp) field.begin(this.#stamp)
     if (typeof value === 'string') this.#readText(field, value)
     else if (typeof value === 'number') this.#readNumber(field, value)
-    else if (value === null) this.#note(field, field.constants[constants.null] as number)
+    if (!field.constants) return
+    if (value === null) this.#note(field, field.constants[constants.null] as number)
     else if (value === true) this.#note(field, field.constants[constants.true] as number)
     else if (value === false) this.#note(field, field.constants[constants.false] as number)
-    else return
     this.#note(field, field.constants[constants.exists] as number)
   }
 
@@ -176,17 +177,16 @@ export class Fields {
   }
 
   #readText(field: Field, text: string): void {
-    if (!field.plain.isEmpty) this.#readForms(field, field.plain, { text, shift: 0 })
-    if (!field.folded.isEmpty)
-      this.#readForms(field, field.folded, { text: foldCase(text), shift: foldedShift })
-    if (field.blocks.longest >= 0) this.#readAddress(field, text)
+    if (field.plain) this.#readForms(field, field.plain, { text, shift: 0 })
+    if (field.folded) this.#readForms(field, field.folded, { text: foldCase(text), shift: foldedShift })
+    if (field.blocks) this.#readAddress(field, text, field.blocks)
   }
 
   /** Looks a text up as a whole and at every length of prefix or suffix that filters name, hashing it once. */
   #readForms(field: Field, forms: TextForms, { text, shift }: { text: string; shift: number }): void {
-    const { lengths } = forms.prefix
-    const whole = text.length <= forms.whole.longest
-    const end = whole ? text.length : Math.min(text.length, forms.prefix.longest)
+    const lengths = forms.prefix?.lengths ?? noLengths
+    const whole = forms.whole !== undefined && text.length <= forms.whole.longest
+    const end = whole ? text.length : Math.min(text.length, forms.prefix?.longest ?? -1)
     let state = hashStart
     let nextPrefix = 0
     const prefixOwner = ownerOf(field.id, (tokenKinds.prefix + shift) as TokenKind)
@@ -201,25 +201,29 @@ export class Fields {
       const owner = ownerOf(field.id, (tokenKinds.text + shift) as TokenKind)
       this.#note(field, this.#tokens.findText(owner, state, text, text.length))
     }
-    if (forms.suffix.longest >= 0) this.#readSuffixes(field, forms, { text, shift })
+    if (forms.suffix) this.#readSuffixes(field, forms.suffix, { text, shift })
   }
 
-  #readSuffixes(field: Field, forms: TextForms, { text, shift }: { text: string; shift: number }): void {
+  #readSuffixes(
+    field: Field,
+    { lengths }: LengthCounts,
+    { text, shift }: { text: string; shift: number },
+  ): void {
     const owner = ownerOf(field.id, (tokenKinds.suffix + shift) as TokenKind)
     let state = hashStart
     let hashed = 0
-    for (const length of forms.suffix.lengths) {
+    for (const length of lengths) {
       if (length > text.length) return
       for (; hashed < length; hashed++) state = hashStep(state, text.charCodeAt(text.length - 1 - hashed))
       this.#note(field, this.#tokens.findText(owner, state, text, length))
     }
   }
 
-  #readAddress(field: Field, text: string): void {
+  #readAddress(field: Field, text: string, { lengths }: LengthCounts): void {
     const address = readAddress(text)
     if (!address) return
     const owner = ownerOf(field.id, tokenKinds.block)
-    for (const length of field.blocks.lengths) {
+    for (const length of lengths) {
       if (length >= v6 !== (address.length === 16)) continue
       this.#note(field, this.#tokens.find(owner, blockKey(address, length % v6)))
     }
@@ -251,16 +255,52 @@ export class Fields {
 const foldedShift = tokenKinds.foldedText - tokenKinds.text
 const v6 = 1_000
 
+const noLengths: readonly number[] = []
+
 function newStep(name: string): Step {
-  return { name, inherited: name in Object.prototype, field: undefined, steps: [], byName: new Map() }
+  return { name, inherited: name in Object.prototype, field: undefined, steps: undefined, byName: undefined }
 }
 
-function lengthsOf(field: Field, kind: TokenKind) {
-  if (kind === tokenKinds.block) return field.blocks
-  const forms = kind >= tokenKinds.foldedText ? field.folded : field.plain
-  const form = kind - (kind >= tokenKinds.foldedText ? foldedShift : 0)
-  return form === tokenKinds.text ? forms.whole : form === tokenKinds.prefix ? forms.prefix : forms.suffix
+function addStep(above: Step, name: string): Step {
+  const step = newStep(name)
+  above.steps ??= []
+  above.byName ??= new Map()
+  above.steps.push(step)
+  above.byName.set(name, step)
+  return step
 }
+
+function removeStep(above: Step, step: Step): void {
+  const { steps = [], byName } = above
+  const last = steps.pop()
+  if (last && last !== step) steps[steps.indexOf(step)] = last
+  byName?.delete(step.name)
+  if (steps.length > 0) return
+  above.steps = undefined
+  above.byName = undefined
+}
+
+/** The counts for a kind of text or block, made if need be. */
+function lengthsOf(field: Field, kind: TokenKind): LengthCounts {
+  if (kind === tokenKinds.block) {
+    field.blocks ??= new LengthCounts()
+    return field.blocks
+  }
+  const isFolded = kind >= tokenKinds.foldedText
+  const forms = (isFolded ? field.folded : field.plain) ?? {
+    whole: undefined,
+    prefix: undefined,
+    suffix: undefined,
+  }
+  if (isFolded) field.folded = forms
+  else field.plain = forms
+  const form = formNames[kind - (isFolded ? tokenKinds.foldedText : tokenKinds.text)] as keyof TextForms
+  const lengths = forms[form] ?? new LengthCounts()
+  forms[form] = lengths
+  return lengths
+}
+
+const formNames: readonly (keyof TextForms)[] = ['whole', 'prefix', 'suffix']
 
 /** What the addresses of one block have in common: the number of bits, and these bits as characters. */
 export function blockKey(address: Uint8Array, bits: number): string {

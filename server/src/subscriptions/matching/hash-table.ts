@@ -2,13 +2,14 @@
  * Finds whole numbers from 0 by 32-bit hashes: the caller compares what they stand for. Several may share a hash.
  *
  * Extendible hashing: the upper bits of a hash choose one of many small tables, the lower bits a slot in it (open
- * addressing). A full table is split in two, so no call ever moves more than one table: a few microseconds, where
- * doubling one large table would stop the process for a hundred milliseconds.
+ * addressing). A full table grows by a quarter, and is split in two once it has doubled, so no call ever moves more than
+ * one table: a few microseconds, where doubling one large table would stop the process for a hundred milliseconds;
+ * and all are about three quarters full at any time.
  *
  * The hashes must be spread by a secret of this process, or somebody could choose names that fall into one slot.
  */
 export class HashTable {
-  #tables: Int32Array[] = [newTable(slotsPerTable, 0)]
+  #tables: Int32Array[] = [newTable(slotsMin, 0)]
   #depth = 0
   #size = 0
   // Where the last search stands. `next` goes on from there, so a search must end before another begins.
@@ -37,19 +38,18 @@ export class HashTable {
     const table = this.#tables[directoryIndex(hash, this.#depth)] as Int32Array
     this.#table = table
     this.#hash = hash
-    return this.#search((hash & slotMask(table)) << 1)
+    return this.#search(2 * slotOf(hash, slotsOf(table)))
   }
 
   /** The one after it, or -1. */
   next(): number {
-    const table = this.#table
-    return this.#search((this.#at + 2) & ((slotMask(table) << 1) | 1))
+    return this.#search(this.#at + 2 === this.#table.length - 2 ? 0 : this.#at + 2)
   }
 
   insert(hash: number, id: number): void {
     let table = this.#tables[directoryIndex(hash, this.#depth)] as Int32Array
-    while (countIn(table) >= (slotMask(table) + 1) * loadMax) {
-      this.#split(table, hash)
+    while (countIn(table) >= slotsOf(table) * loadMax) {
+      this.#grow(table, hash)
       table = this.#tables[directoryIndex(hash, this.#depth)] as Int32Array
     }
     put(table, hash, id + 1)
@@ -66,14 +66,14 @@ export class HashTable {
     table[table.length - 2] = count
     this.#size--
     if (this.#size === 0) this.#reset()
-    else if (count < (slotMask(table) + 1) * mergeBelow) this.#merge(table, hash)
+    else if (count < slotsMin * mergeBelow) this.#merge(table, hash)
   }
 
   #search(from: number): number {
     const table = this.#table
-    const wrap = (slotMask(table) << 1) | 1
+    const end = table.length - 2
     const hash = this.#hash
-    for (let at = from; ; at = (at + 2) & wrap) {
+    for (let at = from; ; at = at + 2 === end ? 0 : at + 2) {
       const id = table[at + 1] as number
       if (id === 0) return -1
       if (table[at] === hash) {
@@ -83,25 +83,30 @@ export class HashTable {
     }
   }
 
+  #grow(table: Int32Array, hash: number): void {
+    const depth = depthOf(table)
+    const slots = slotsOf(table)
+    // A table so deep is full of equal hashes, which no bit can part; with a good hash there is none.
+    if (slots < 2 * slotsMin || depth >= depthMax)
+      this.#replace(hash, depth, [rebuilt([table], slots + Math.max(slotsStep, slots >> 2), depth)])
+    else this.#split(table, hash)
+  }
+
   #split(table: Int32Array, hash: number): void {
     const depth = depthOf(table)
-    if (depth >= depthMax) {
-      // Never with a good hash. Equal hashes cannot be parted, so their table grows instead.
-      this.#replace(hash, depth, [rebuilt([table], (slotMask(table) + 1) * 2, depth)])
-      return
-    }
     if (depth === this.#depth) {
       this.#tables = this.#tables.flatMap((each) => [each, each])
       this.#depth++
     }
-    const slots = slotMask(table) + 1
+    const slots = slotsOf(table)
+    // Each half may get more than half, and room for a few more.
     const halves = [newTable(slots, depth + 1), newTable(slots, depth + 1)] as const
     for (let at = 0; at < 2 * slots; at += 2) {
       const id = table[at + 1] as number
       const each = table[at] as number
       if (id !== 0) put(halves[(each >>> (31 - depth)) & 1] as Int32Array, each, id)
     }
-    this.#replace(hash, depth, halves)
+    this.#replace(hash, depth, halves.map(fitted))
   }
 
   /** Joins a table that has become nearly empty with its other half. */
@@ -109,9 +114,8 @@ export class HashTable {
     const depth = depthOf(table)
     if (depth === 0) return
     const other = this.#tables[directoryIndex(hash ^ (1 << (32 - depth)), this.#depth)] as Int32Array
-    const slots = slotMask(table) + 1
-    if (depthOf(other) !== depth || countIn(other) + countIn(table) > 2 * slots * mergeBelow) return
-    this.#replace(hash, depth - 1, [rebuilt([table, other], slots, depth - 1)])
+    if (depthOf(other) !== depth || countIn(other) + countIn(table) > 2 * slotsMin * mergeBelow) return
+    this.#replace(hash, depth - 1, [rebuilt([table, other], slotsMin, depth - 1)])
   }
 
   /** The tables stand, in equal shares, where all hashes lead that begin with the same `depth` bits. */
@@ -123,15 +127,17 @@ export class HashTable {
   }
 
   #reset(): void {
-    this.#tables = [newTable(slotsPerTable, 0)]
+    this.#tables = [newTable(slotsMin, 0)]
     this.#depth = 0
     this.#table = noTable
   }
 }
 
-const slotsPerTable = 512
+// Twice the least is the most, and the step a quarter of the least.
+const slotsMin = 512
+const slotsStep = 128
 const depthMax = 20
-const loadMax = 0.8
+const loadMax = 0.78
 const mergeBelow = 0.15
 const noTable = new Int32Array(2)
 
@@ -142,20 +148,29 @@ function newTable(slots: number, depth: number): Int32Array {
   return table
 }
 
-const slotMask = (table: Int32Array): number => ((table.length - 2) >> 1) - 1
+const slotsOf = (table: Int32Array): number => (table.length - 2) >> 1
 const countIn = (table: Int32Array): number => table[table.length - 2] as number
 const depthOf = (table: Int32Array): number => table[table.length - 1] as number
+
+// By the lower 16 bits, so that slots need not be a power of two.
+const slotOf = (hash: number, slots: number): number => ((hash & 0xffff) * slots) >>> 16
 
 // In two steps, because a shift by 32 is one by 0.
 const directoryIndex = (hash: number, depth: number): number => (hash >>> 1) >>> (31 - depth)
 
 function put(table: Int32Array, hash: number, stored: number): void {
-  const mask = slotMask(table)
-  let slot = hash & mask
-  while (table[2 * slot + 1] !== 0) slot = (slot + 1) & mask
+  const slots = slotsOf(table)
+  let slot = slotOf(hash, slots)
+  while (table[2 * slot + 1] !== 0) slot = slot + 1 === slots ? 0 : slot + 1
   table[2 * slot] = hash
   table[2 * slot + 1] = stored
   table[table.length - 2] = countIn(table) + 1
+}
+
+/** The same with as few slots as its numbers need. */
+function fitted(table: Int32Array): Int32Array {
+  const needed = Math.ceil((countIn(table) + 1) / loadMax / slotsStep) * slotsStep
+  return rebuilt([table], Math.max(slotsMin, needed), depthOf(table))
 }
 
 function rebuilt(tables: readonly Int32Array[], slots: number, depth: number): Int32Array {
@@ -168,11 +183,13 @@ function rebuilt(tables: readonly Int32Array[], slots: number, depth: number): I
 
 /** Empties a slot and moves up what was pushed behind it, so that no tombstones are needed. */
 function closeGap(table: Int32Array, at: number): void {
-  const mask = slotMask(table)
+  const slots = slotsOf(table)
+  const after = (slot: number) => (slot + 1 === slots ? 0 : slot + 1)
+  const distance = (from: number, to: number) => (to >= from ? to - from : to - from + slots)
   let gap = at >> 1
-  for (let slot = (gap + 1) & mask; table[2 * slot + 1] !== 0; slot = (slot + 1) & mask) {
-    const wanted = (table[2 * slot] as number) & mask
-    if (((slot - wanted) & mask) < ((slot - gap) & mask)) continue
+  for (let slot = after(gap); table[2 * slot + 1] !== 0; slot = after(slot)) {
+    const wanted = slotOf(table[2 * slot] as number, slots)
+    if (distance(wanted, slot) < distance(gap, slot)) continue
     table[2 * gap] = table[2 * slot] as number
     table[2 * gap + 1] = table[2 * slot + 1] as number
     gap = slot

@@ -1,8 +1,8 @@
 /** Which lengths occur among the texts that filters name, and how often: an event's text is looked up at these only. */
 export class LengthCounts {
   /** Each once, rising. */
-  readonly lengths: number[] = []
-  readonly #counts: number[] = []
+  lengths: readonly number[] = []
+  #counts: number[] = []
 
   get longest(): number {
     return this.lengths.at(-1) ?? -1
@@ -12,8 +12,9 @@ export class LengthCounts {
     const at = this.#placeOf(length)
     if (this.lengths[at] === length) this.#counts[at] = (this.#counts[at] as number) + 1
     else {
-      this.lengths.splice(at, 0, length)
-      this.#counts.splice(at, 0, 1)
+      // Lists of just their length: most hold one number, where a list that grows would have room for seventeen.
+      this.lengths = this.lengths.toSpliced(at, 0, length)
+      this.#counts = this.#counts.toSpliced(at, 0, 1)
     }
   }
 
@@ -22,8 +23,8 @@ export class LengthCounts {
     const count = (this.#counts[at] as number) - 1
     this.#counts[at] = count
     if (count > 0) return
-    this.lengths.splice(at, 1)
-    this.#counts.splice(at, 1)
+    this.lengths = this.lengths.toSpliced(at, 1)
+    this.#counts = this.#counts.toSpliced(at, 1)
   }
 
   #placeOf(length: number): number {

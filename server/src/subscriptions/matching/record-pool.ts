@@ -11,6 +11,9 @@ export class RecordPool {
   readonly chunks: Int32Array[] = []
   /** The same memory as doubles; empty unless asked for. The width is even then. */
   readonly doubles: Float64Array[] = []
+  /** More fields of each record, in memory of their own: what is seldom read must not push the rest out of the cache. */
+  readonly coldWidth: number
+  readonly #cold: Int32Array[] = []
   readonly #withDoubles: boolean
   /** Per chunk: first free record of its chain, or -1. */
   readonly #free: number[] = []
@@ -21,8 +24,9 @@ export class RecordPool {
   readonly #vacant: number[] = []
   #size = 0
 
-  constructor(of: { width: number; doubles?: boolean }) {
+  constructor(of: { width: number; doubles?: boolean; cold?: number }) {
     this.width = of.width
+    this.coldWidth = of.cold ?? 0
     this.#withDoubles = of.doubles === true
     this.shift = Math.max(0, Math.floor(Math.log2(chunkInts / of.width)))
     this.mask = (1 << this.shift) - 1
@@ -35,7 +39,7 @@ export class RecordPool {
 
   /** Memory held, in bytes. */
   get bytes(): number {
-    return (this.chunks.length - this.#vacant.length) * (this.mask + 1) * this.width * 4
+    return (this.chunks.length - this.#vacant.length) * (this.mask + 1) * (this.width + this.coldWidth) * 4
   }
 
   /** Takes a record; what stands in it is not defined. */
@@ -72,6 +76,20 @@ export class RecordPool {
     ;(this.chunks[id >>> this.shift] as Int32Array)[(id & this.mask) * this.width + field] = value
   }
 
+  getCold(id: number, field: number): number {
+    return (this.#cold[id >>> this.shift] as Int32Array)[(id & this.mask) * this.coldWidth + field] as number
+  }
+
+  setCold(id: number, field: number, value: number): void {
+    ;(this.#cold[id >>> this.shift] as Int32Array)[(id & this.mask) * this.coldWidth + field] = value
+  }
+
+  /** Sets a cold field of all records to 0. */
+  clearCold(field: number): void {
+    for (const chunk of this.#cold)
+      for (let at = field; at < chunk.length; at += this.coldWidth) chunk[at] = 0
+  }
+
   #addChunk(): number {
     const chunk = this.#vacant.pop() ?? this.chunks.length
     const buffer = new ArrayBuffer((this.mask + 1) * this.width * 4)
@@ -80,6 +98,7 @@ export class RecordPool {
     ints[this.mask * this.width] = -1
     this.chunks[chunk] = ints
     if (this.#withDoubles) this.doubles[chunk] = new Float64Array(buffer)
+    if (this.coldWidth > 0) this.#cold[chunk] = new Int32Array((this.mask + 1) * this.coldWidth)
     this.#free[chunk] = 0
     this.#used[chunk] = 0
     this.#roomy.push(chunk)
@@ -90,6 +109,7 @@ export class RecordPool {
     this.#roomy.splice(this.#roomy.indexOf(chunk), 1)
     this.chunks[chunk] = noInts
     if (this.#withDoubles) this.doubles[chunk] = noDoubles
+    if (this.coldWidth > 0) this.#cold[chunk] = noInts
     this.#vacant.push(chunk)
   }
 }

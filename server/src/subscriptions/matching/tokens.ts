@@ -3,6 +3,7 @@ import { HashTable } from './hash-table.ts'
 import { ObjectPool } from './object-pool.ts'
 import { RecordPool } from './record-pool.ts'
 import { hashBackwards, hashEnd, hashNumber, hashText } from './text-hash.ts'
+import { Texts } from './texts.ts'
 
 /** What a token says of a value. Where case is ignored, texts are folded. */
 export const tokenKinds = {
@@ -32,6 +33,7 @@ export interface Question {
   readonly ask: (event: Event) => boolean
 }
 
+/** Texts, numbers, the places of constants, questions. */
 type Value = string | number | Question
 
 /** Kinds of tokens that one field can have, as a power of two. */
@@ -44,11 +46,19 @@ export const ownerOf = (field: number, kind: TokenKind): number => (field << kin
 export const fieldOf = (owner: number): number => owner >>> kindBits
 export const kindOf = (owner: number): TokenKind => (owner & ((1 << kindBits) - 1)) as TokenKind
 
+/** Whether the tokens of such kinds exclude each other: a value has one of them. A constant may be that there is one. */
+export const isWholeValue = (kind: TokenKind): boolean =>
+  kind === tokenKinds.text || kind === tokenKinds.number
+
 // Fields of a record.
+const OWNER = 0
+const REFERENCES = 1
+const STAMP = 2
+/** The text, the number or the constant itself. */
+const VALUE = 3
+
+// Its only other field, for when it goes.
 const HASH = 0
-const OWNER = 1
-const REFERENCES = 2
-const STAMP = 3
 
 /**
  * Small numbers for the values that filters name: "text `gold` of field 3" is a token, "prefix `/docs/` of field 5" another.
@@ -57,17 +67,21 @@ const STAMP = 3
  * Tokens carry the stamp of the last event that had them, so that whether the event has one is a single look.
  */
 export class Tokens {
-  readonly #records = new RecordPool({ width: 4 })
+  readonly #records = new RecordPool({ width: 4, cold: 1 })
   readonly #table = new HashTable()
-  readonly #values = new ObjectPool<Value>()
+  readonly #texts = new Texts()
+  /** As two int32. */
+  readonly #numbers = new RecordPool({ width: 2 })
+  /** By token. */
+  readonly #questions = new ObjectPool<Question>()
 
   get size(): number {
     return this.#records.size
   }
 
-  /** Memory held, in bytes, without the texts. */
+  /** Memory held, in bytes, without questions. */
   get bytes(): number {
-    return this.#records.bytes + this.#table.bytes + 8 * this.#records.size
+    return this.#records.bytes + this.#table.bytes + this.#texts.bytes + this.#numbers.bytes
   }
 
   /**
@@ -75,17 +89,24 @@ export class Tokens {
    * count, or its last for suffixes. Called for every text of every event, so without an object for its arguments.
    */
   findText(owner: number, state: number, text: string, length: number): number {
+    const kind = kindOf(owner)
+    const from = kind === tokenKinds.suffix || kind === tokenKinds.foldedSuffix ? text.length - length : 0
     const table = this.#table
-    for (let token = table.first(hashEnd(state, owner, length)); token >= 0; token = table.next())
-      if (this.#records.get(token, OWNER) === owner && isText(this.value(token), text, length, kindOf(owner)))
+    const records = this.#records
+    for (let token = table.first(hashEnd(state, owner, length)); token >= 0; token = table.next()) {
+      const chunk = records.chunks[token >>> records.shift] as Int32Array
+      const at = (token & records.mask) * 4
+      if (chunk[at + OWNER] === owner && this.#texts.isAt(chunk[at + VALUE] as number, text, from, length))
         return token
+    }
     return -1
   }
 
+  /** The token of a number or a constant, or -1. */
   findNumber(owner: number, number: number): number {
     const table = this.#table
     for (let token = table.first(hashEnd(hashNumber(number), owner, 0)); token >= 0; token = table.next())
-      if (this.#records.get(token, OWNER) === owner && this.value(token) === number) return token
+      if (this.#records.get(token, OWNER) === owner && this.numberOf(token) === number) return token
     return -1
   }
 
@@ -94,29 +115,33 @@ export class Tokens {
     if (typeof value === 'number') return this.findNumber(owner, value)
     if (typeof value === 'string') return this.findText(owner, stateOf(owner, value), value, value.length)
     const table = this.#table
-    for (let token = table.first(hashEnd(hashText(value.key), owner, 0)); token >= 0; token = table.next()) {
-      const other = this.value(token)
-      if (typeof other === 'object' && other.key === value.key) return token
-    }
+    for (let token = table.first(hashOf(owner, value)); token >= 0; token = table.next())
+      if (this.#questions.get(token)?.key === value.key) return token
     return -1
   }
 
   /** Makes the token of a value that has none. Nothing refers to it yet. */
   add(owner: number, value: Value): number {
-    const token = this.#records.allocate()
-    const hash =
-      typeof value === 'number'
-        ? hashEnd(hashNumber(value), owner, 0)
-        : typeof value === 'string'
-          ? hashEnd(stateOf(owner, value), owner, value.length)
-          : hashEnd(hashText(value.key), owner, 0)
-    this.#records.set(token, HASH, hash)
-    this.#records.set(token, OWNER, owner)
-    this.#records.set(token, REFERENCES, 0)
-    this.#records.set(token, STAMP, 0)
-    this.#values.set(token, typeof value === 'string' ? ownCopy(value) : value)
+    const records = this.#records
+    const token = records.allocate()
+    const hash = hashOf(owner, value)
+    records.set(token, OWNER, owner)
+    records.set(token, REFERENCES, 0)
+    records.set(token, STAMP, 0)
+    records.setCold(token, HASH, hash)
+    if (typeof value === 'string') records.set(token, VALUE, this.#texts.add(value))
+    else if (typeof value === 'object') this.#questions.set(token, value)
+    else records.set(token, VALUE, kindOf(owner) === tokenKinds.number ? this.#addNumber(value) : value)
     this.#table.insert(hash, token)
     return token
+  }
+
+  #addNumber(value: number): number {
+    const number = this.#numbers.allocate()
+    double[0] = value + 0
+    this.#numbers.set(number, 0, halves[0] as number)
+    this.#numbers.set(number, 1, halves[1] as number)
+    return number
   }
 
   retain(token: number): void {
@@ -131,8 +156,12 @@ export class Tokens {
   }
 
   remove(token: number): void {
-    this.#table.remove(this.#records.get(token, HASH), token)
-    this.#values.clear(token)
+    this.#table.remove(this.#records.getCold(token, HASH), token)
+    const kind = kindOf(this.owner(token))
+    const value = this.#records.get(token, VALUE)
+    if (kind === tokenKinds.number) this.#numbers.free(value)
+    else if (kind === tokenKinds.question) this.#questions.clear(token)
+    else if (kind !== tokenKinds.constant) this.#texts.free(value)
     this.#records.free(token)
   }
 
@@ -140,8 +169,18 @@ export class Tokens {
     return this.#records.get(token, OWNER)
   }
 
-  value(token: number): Value {
-    return this.#values.get(token) as Value
+  /** The value of a number or constant. */
+  numberOf(token: number): number {
+    const value = this.#records.get(token, VALUE)
+    if (kindOf(this.owner(token)) === tokenKinds.constant) return value
+    halves[0] = this.#numbers.get(value, 0)
+    halves[1] = this.#numbers.get(value, 1)
+    return double[0] as number
+  }
+
+  /** The text of a token that is one of texts or blocks. */
+  textOf(token: number): string {
+    return this.#texts.textOf(this.#records.get(token, VALUE))
   }
 
   /** Notes that the event of this stamp has the token; false if that was known. */
@@ -157,7 +196,7 @@ export class Tokens {
     const seen = records.get(token, STAMP)
     if (seen === stamp) return true
     if (seen === -stamp || records.get(token, OWNER) !== questionOwner) return false
-    const yes = (this.value(token) as Question).ask(event)
+    const yes = this.#questions.get(token)?.ask(event) === true
     records.set(token, STAMP, yes ? stamp : -stamp)
     return yes
   }
@@ -174,15 +213,11 @@ function stateOf(owner: number, text: string): number {
   return backwards ? hashBackwards(text) : hashText(text)
 }
 
-function isText(value: Value, text: string, length: number, kind: TokenKind): boolean {
-  if (typeof value !== 'string' || value.length !== length) return false
-  if (kind === tokenKinds.prefix || kind === tokenKinds.foldedPrefix) return text.startsWith(value)
-  if (kind === tokenKinds.suffix || kind === tokenKinds.foldedSuffix) return text.endsWith(value)
-  return text === value
+function hashOf(owner: number, value: Value): number {
+  if (typeof value === 'number') return hashEnd(hashNumber(value), owner, 0)
+  if (typeof value === 'string') return hashEnd(stateOf(owner, value), owner, value.length)
+  return hashEnd(hashText(value.key), owner, 0)
 }
 
-/** A text of its own: a piece of a parsed text would keep the whole of it in memory. */
-function ownCopy(text: string): string {
-  const encoding = /^[\0-\xff]*$/.test(text) ? 'latin1' : 'utf16le'
-  return Buffer.from(text, encoding).toString(encoding)
-}
+const double = new Float64Array(1)
+const halves = new Int32Array(double.buffer)
