@@ -1,82 +1,26 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { AxeBuilder } from '@axe-core/playwright'
-import { type Browser, type BrowserContext, chromium, type Page } from '@playwright/test'
+import type { Browser } from '@playwright/test'
+import {
+  axeFindsNothing,
+  fitsItsWidth,
+  heading,
+  openBrowser,
+  openWindow,
+  skipBrowser,
+  type Window,
+} from './browser.ts'
 import { type StartedServer, startServer } from './started-server.ts'
 
-const chromiumPath = '/usr/bin/chromium'
-const isThere = existsSync(chromiumPath)
-if (!isThere && (process.env.REQUIRE ?? '').split(',').includes('chromium'))
-  throw new Error(`${chromiumPath} is missing, and REQUIRE names it`)
-
-const waitMsMax = 20_000
 const run = promisify(execFile)
 
-/** A browser window of somebody who has just opened it. What its console complained of is in `complaints`. */
-interface Window extends AsyncDisposable {
-  readonly page: Page
-  readonly complaints: readonly string[]
-}
-
-interface Look {
-  readonly width?: number
-  readonly theme?: 'light' | 'dark'
-  /** Cookies of another window, for somebody who is signed in already. */
-  readonly signedInAs?: BrowserContext
-}
-
-async function openWindow(
-  browser: Browser,
-  { width = 1280, theme = 'light', signedInAs }: Look = {},
-): Promise<Window> {
-  const storageState = await signedInAs?.storageState()
-  const context = await browser.newContext({
-    viewport: { width, height: 800 },
-    colorScheme: theme,
-    // Nothing moves, so that axe never measures a colour that is half way in.
-    reducedMotion: 'reduce',
-    ...(storageState ? { storageState } : {}),
-  })
-  context.setDefaultTimeout(waitMsMax)
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('pageerror', (error) => complaints.push(error.message))
-  page.on('console', (said) => {
-    // Answers such as 401 and 422 are part of the journeys; the browser logs them by itself.
-    if (said.type() === 'error' && !said.text().startsWith('Failed to load resource'))
-      complaints.push(said.text())
-  })
-  return { page, complaints, [Symbol.asyncDispose]: () => context.close() }
-}
-
-const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { level: 1, name })
-
-async function axeFindsNothing(page: Page, where: string): Promise<void> {
-  const { violations } = await new AxeBuilder({ page })
-    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
-    .analyze()
-  const found = violations.map(
-    ({ id, nodes }) =>
-      `${where}: ${id}\n${nodes.map((node) => `  ${node.html}\n  ${node.failureSummary}`).join('\n')}`,
-  )
-  assert.deepEqual(found, [])
-}
-
-async function fitsItsWidth(page: Page, where: string): Promise<void> {
-  const over = await page.evaluate<number>(
-    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-  )
-  assert.ok(over <= 0, `${where} scrolls sideways by ${over} px`)
-}
-
-describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing` }, () => {
+describe('the dashboard', { skip: skipBrowser }, () => {
   let server: StartedServer
   let browser: Browser
   let operator: Window
@@ -98,7 +42,7 @@ describe('the dashboard', { skip: isThere ? false : `${chromiumPath} is missing`
 
   before(async () => {
     server = await startServer()
-    browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] })
+    browser = await openBrowser()
     operator = await openWindow(browser)
   })
   after(async () => {

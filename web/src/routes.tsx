@@ -14,7 +14,9 @@ import { part } from './api/part.ts'
 import type { LetterSearch } from './dead-letters/dead-letters.tsx'
 import { buttonLook, EmptyState, Failure, Loading } from './design/design.ts'
 import { readEventSearch } from './events/event-search.ts'
+import type { LabSearch } from './filter-lab/filter-lab.tsx'
 import { PageTitle, Shell } from './shell/shell.tsx'
+import type { SubscriptionSearch } from './subscriptions/subscriptions.tsx'
 
 interface RouteContext {
   readonly queries: QueryClient
@@ -102,6 +104,48 @@ const deadLetters = createRoute({
   ),
 })
 
+const live = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/live',
+  validateSearch: (raw: Record<string, unknown>): { filter?: string } => text(raw, 'filter'),
+  component: lazyRouteComponent(
+    part(() => import('./live/live.tsx')),
+    'Live',
+  ),
+})
+
+const subscriptions = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/subscriptions',
+  validateSearch: (raw: Record<string, unknown>): SubscriptionSearch => ({
+    ...text(raw, 'subscriber'),
+    ...text(raw, 'cursor'),
+    ...text(raw, 'open'),
+    ...text(raw, 'expression'),
+  }),
+  component: lazyRouteComponent(
+    part(() => import('./subscriptions/subscriptions.tsx')),
+    'Subscriptions',
+  ),
+})
+
+const filterLab = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/filter-lab',
+  validateSearch: (raw: Record<string, unknown>): LabSearch => ({
+    ...text(raw, 'form'),
+    ...text(raw, 'filter'),
+    ...text(raw, 'last'),
+    ...text(raw, 'view'),
+    ...text(raw, 'event'),
+    ...text(raw, 'subscriber'),
+  }),
+  component: lazyRouteComponent(
+    part(() => import('./filter-lab/filter-lab.tsx')),
+    'FilterLab',
+  ),
+})
+
 function NotFound() {
   return (
     <>
@@ -158,7 +202,7 @@ export function createPages(queries: QueryClient) {
     routeTree: root.addChildren([
       signIn,
       design,
-      signedIn.addChildren([overview, events, event, deadLetters, unknown]),
+      signedIn.addChildren([overview, live, events, event, deadLetters, subscriptions, filterLab, unknown]),
     ]),
     basepath: '/ui',
     context: { queries },

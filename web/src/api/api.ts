@@ -1,11 +1,6 @@
-import {
-  createClient,
-  type DeadLetterQuery,
-  type EventQuery,
-  type History,
-  PulseError,
-  type Session,
-} from '@pulse/client'
+import type { DeadLetterQuery, EventQuery, History, Session } from '@pulse/client'
+// Not the whole client: the pages that follow a stream bring what that takes, the others only ask.
+import { type Calls, createCalls, createCallsTransport, PulseError } from '@pulse/client/calls'
 import { keepPreviousData, type QueryClient, queryOptions } from '@tanstack/react-query'
 import type { FailureFacts } from '../design/design.ts'
 import { joinHistory, secondsToFetch } from './history.ts'
@@ -22,10 +17,19 @@ export type {
   Session,
   Summary,
 } from '@pulse/client'
-export { createClient, PulseError }
+export { PulseError }
 
-/** The server that sent this page; the browser adds its session cookie. */
-export const pulse = createClient({ url: '' })
+const here = { url: '' } as const
+
+/** The calls of a server, made with this credential. */
+export const callsWith = (credential: string): Calls =>
+  createCalls(here, createCallsTransport({ ...here, credential }))
+
+/** The way to the server that sent this page; the browser adds its session cookie. */
+export const transport = createCallsTransport(here)
+
+/** The calls of that server. */
+export const pulse = createCalls(here, transport)
 
 // What a page asks for again in a second anyway is not repeated by the client as well.
 const once = (signal: AbortSignal) => ({ signal, retriesMax: 0, timeoutMsMax: 10_000 })

@@ -5,7 +5,7 @@ export { classNames } from './class-names.ts'
 export { Code, CopyButton, CopyText } from './code.tsx'
 export { EmptyState, Loading } from './empty-state.tsx'
 export { Failure, type FailureFacts } from './failure.tsx'
-export { SelectField, SwitchField, TextField } from './field.tsx'
+export { SelectField, SwitchField, TextAreaField, TextField } from './field.tsx'
 export {
   formatBytes,
   formatCount,

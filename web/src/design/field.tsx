@@ -59,6 +59,31 @@ export function TextField({ label, hint, error, className, ...rest }: Labelled &
   )
 }
 
+/** A field for code or several lines, which grows with what is written. */
+export function TextAreaField({
+  label,
+  hint,
+  error,
+  className,
+  ...rest
+}: Labelled & ComponentProps<'textarea'>) {
+  const id = useId()
+  const frame = { label, hint, error, ...(className === undefined ? {} : { className }) }
+  return (
+    <Frame id={id} {...frame}>
+      <textarea
+        autoComplete="off"
+        autoCapitalize="off"
+        spellCheck={false}
+        {...rest}
+        id={id}
+        {...described(id, frame)}
+        className={classNames(box, 'resize-y py-1.5 font-mono text-sm leading-5 [field-sizing:content]')}
+      />
+    </Frame>
+  )
+}
+
 /** A choice of one among few, by the system's own list, which every device knows how to show. */
 export function SelectField({
   label,

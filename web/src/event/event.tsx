@@ -96,6 +96,15 @@ function Particulars({ life }: { life: EventLife }) {
         <Fact name="Position">
           <CopyText text={life.position} what="the position" />
         </Fact>
+        <Fact name="Delivery">
+          <Link
+            to="/filter-lab"
+            search={{ view: 'explain', event: event.event_id }}
+            className="underline decoration-hairline underline-offset-2 hover:decoration-current"
+          >
+            Why did somebody get it, or not?
+          </Link>
+        </Fact>
       </Facts>
     </Panel>
   )

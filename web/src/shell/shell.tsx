@@ -1,7 +1,7 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState } from 'react'
 import { part } from '../api/part.ts'
-import { Button, classNames, Icon, TimesContext } from '../design/design.ts'
+import { Button, classNames, Icon, Menu, TimesContext } from '../design/design.ts'
 import { AccountMenu } from './account-menu.tsx'
 import { ConnectionBadge } from './connection.tsx'
 import { moveRow, useShortcuts } from './keyboard.ts'
@@ -10,7 +10,7 @@ import { usePause } from './pause.tsx'
 import { usePreferences } from './preferences.tsx'
 
 export { PageTitle } from './page-title.tsx'
-export { PauseButton, PauseProvider, useLiveInterval } from './pause.tsx'
+export { PauseButton, PauseProvider, useLiveInterval, usePause } from './pause.tsx'
 export { PreferencesProvider, usePreferences } from './preferences.tsx'
 
 const Palette = lazy(part(async () => ({ default: (await import('./palette.tsx')).Palette })))
@@ -36,6 +36,39 @@ export function Mark() {
   )
 }
 
+const tab =
+  'flex min-h-14 w-full flex-col items-center justify-center gap-1 text-center text-xs font-medium aria-[current=page]:forced-colors:underline'
+
+/** The pages that a phone's bar has no room for. */
+function More() {
+  const navigate = useNavigate()
+  const path = useRouterState({ select: (state) => state.location.pathname })
+  const further = pages.filter((page) => page.further)
+  const isHere = further.some((page) => path.startsWith(page.to))
+  return (
+    <Menu
+      trigger={(props) => (
+        <button
+          type="button"
+          {...props}
+          className={classNames(tab, isHere ? 'text-accent' : 'text-muted hover:text-ink')}
+        >
+          <Icon name="menu" size={18} />
+          More
+        </button>
+      )}
+      groups={[
+        further.map(({ to, name, icon }) => ({
+          kind: 'action',
+          label: name,
+          icon,
+          act: () => void navigate({ to }),
+        })),
+      ]}
+    />
+  )
+}
+
 /** The pages: a column on wide screens, a rail on tablets, a bar at the bottom on phones. */
 function Navigation({ place }: { place: 'side' | 'bottom' }) {
   const side = place === 'side'
@@ -46,8 +79,8 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
         side ? 'mt-6' : 'fixed inset-x-0 bottom-0 z-20 border-t border-hairline bg-surface md:hidden'
       }
     >
-      <ul className={side ? 'flex flex-col gap-1 lg:gap-0.5' : 'grid grid-cols-3'}>
-        {pages.map((page) => (
+      <ul className={side ? 'flex flex-col gap-1 lg:gap-0.5' : 'grid grid-cols-5'}>
+        {(side ? pages : pages.filter(({ further }) => !further)).map((page) => (
           <li key={page.to}>
             <Link
               to={page.to}
@@ -58,8 +91,7 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
               }}
               inactiveProps={{ className: 'text-muted hover:text-ink' }}
               className={classNames(
-                'flex min-h-14 flex-col items-center justify-center gap-1 text-center text-xs font-medium',
-                'aria-[current=page]:forced-colors:underline',
+                tab,
                 side &&
                   'rounded-md hover:bg-hover lg:min-h-9 lg:flex-row lg:justify-start lg:gap-2.5 lg:px-2.5 lg:text-base',
               )}
@@ -69,6 +101,11 @@ function Navigation({ place }: { place: 'side' | 'bottom' }) {
             </Link>
           </li>
         ))}
+        {!side && (
+          <li>
+            <More />
+          </li>
+        )}
       </ul>
     </nav>
   )
@@ -147,7 +184,7 @@ export function Shell() {
       >
         Skip to the content
       </a>
-      <div className="md:grid md:min-h-dvh md:grid-cols-[6rem_minmax(0,1fr)] lg:grid-cols-[12.5rem_minmax(0,1fr)]">
+      <div className="md:grid md:min-h-dvh md:grid-cols-[6.5rem_minmax(0,1fr)] lg:grid-cols-[12.5rem_minmax(0,1fr)]">
         <header className="hidden border-r border-hairline md:block">
           <div className="sticky top-0 z-10 flex h-dvh flex-col px-2 py-4 lg:px-3">
             <Link to="/" className="self-center rounded-md lg:self-start lg:px-2.5">

@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, useRouter } from '@tanstack/react-router'
 import { type FormEvent, useEffect, useRef, useState } from 'react'
-import { createClient, failureFacts, PulseError, pulse } from '../api/api.ts'
+import { callsWith, failureFacts, PulseError, pulse } from '../api/api.ts'
 import { Button, Code, Failure, Loading, TextField } from '../design/design.ts'
 import { Mark } from '../shell/shell.tsx'
 import { type Pasted, readPasted, safeNext, tokenOfLink } from './credential.ts'
@@ -14,7 +14,7 @@ const route = getRouteApi('/sign-in')
  */
 async function signIn(pasted: Pasted): Promise<void> {
   if (pasted.kind === 'token') return await pulse.signIn(pasted.token)
-  const link = await createClient({ url: '', credential: pasted.key }).signInLinks.create({ role: 'admin' })
+  const link = await callsWith(pasted.key).signInLinks.create({ role: 'admin' })
   const token = tokenOfLink(link.url)
   if (token === undefined) throw new Error('The server made a sign-in link without a token.')
   await pulse.signIn(token)

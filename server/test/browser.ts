@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { AxeBuilder } from '@axe-core/playwright'
+import { type Browser, type BrowserContext, chromium, type Page } from '@playwright/test'
+
+const chromiumPath = '/usr/bin/chromium'
+const isThere = existsSync(chromiumPath)
+if (!isThere && (process.env.REQUIRE ?? '').split(',').includes('chromium'))
+  throw new Error(`${chromiumPath} is missing, and REQUIRE names it`)
+
+/** Why tests with a browser are left out; false if they are not. */
+export const skipBrowser = isThere ? false : `${chromiumPath} is missing`
+
+const waitMsMax = 20_000
+
+/** Starts a browser without a screen. */
+export const openBrowser = (): Promise<Browser> =>
+  chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] })
+
+/** A browser window of somebody who has just opened it. What its console complained of is in `complaints`. */
+export interface Window extends AsyncDisposable {
+  readonly page: Page
+  readonly complaints: readonly string[]
+}
+
+export interface Look {
+  readonly width?: number
+  readonly theme?: 'light' | 'dark'
+  /** Cookies of another window, for somebody who is signed in already. */
+  readonly signedInAs?: BrowserContext
+}
+
+/** Opens a window without cookies, or with those of another one. */
+export async function openWindow(
+  browser: Browser,
+  { width = 1280, theme = 'light', signedInAs }: Look = {},
+): Promise<Window> {
+  const storageState = await signedInAs?.storageState()
+  const context = await browser.newContext({
+    viewport: { width, height: 800 },
+    colorScheme: theme,
+    // Nothing moves, so that axe never measures a colour that is half way in.
+    reducedMotion: 'reduce',
+    ...(storageState ? { storageState } : {}),
+  })
+  context.setDefaultTimeout(waitMsMax)
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (said) => {
+    // Answers such as 401 and 422 are part of the journeys; the browser logs them by itself.
+    if (said.type() === 'error' && !said.text().startsWith('Failed to load resource'))
+      complaints.push(said.text())
+  })
+  return { page, complaints, [Symbol.asyncDispose]: () => context.close() }
+}
+
+/** The title of a page. */
+export const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { level: 1, name })
+
+/** Fails with what axe finds on the page as it is now, by WCAG 2.2 AA and its best practices. */
+export async function axeFindsNothing(page: Page, where: string): Promise<void> {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
+    .analyze()
+  const found = violations.map(
+    ({ id, nodes }) =>
+      `${where}: ${id}\n${nodes.map((node) => `  ${node.html}\n  ${node.failureSummary}`).join('\n')}`,
+  )
+  assert.deepEqual(found, [])
+}
+
+/** Fails if the page scrolls sideways. */
+export async function fitsItsWidth(page: Page, where: string): Promise<void> {
+  const over = await page.evaluate<number>(
+    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+  )
+  assert.ok(over <= 0, `${where} scrolls sideways by ${over} px`)
+}
