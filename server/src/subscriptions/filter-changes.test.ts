@@ -246,6 +246,22 @@ test('two servers that change one filter at the same time make all their changes
   }
 })
 
+test('a change that is wanted in the moment in which the last one is answered is made', {
+  skip,
+}, async () => {
+  await using world = await FiltersWorld.open(services.address('postgres'))
+  const { create, update, changes } = await world.server()
+  await create('ada')
+  for (let turns = 0; turns < 12; turns++) {
+    await update('ada')
+    // Each time a little later in the turn of the event loop that ends the work on the one before.
+    for (let n = 0; n < turns; n++) await undefined
+  }
+  assert.equal((await update('ada')).version, 14)
+  await changes[Symbol.asyncDispose]()
+  await assert.rejects(update('ada'), { code: 'shutting_down' })
+})
+
 test('a filter can be made again after it was deleted, and its versions go on', { skip }, async () => {
   await using world = await FiltersWorld.open(services.address('postgres'))
   const { create, remove, store } = await world.server()

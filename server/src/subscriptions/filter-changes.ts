@@ -89,7 +89,7 @@ export class FilterChanges implements AsyncDisposable {
    * `conflict`, `not_found`, `filter_too_wide`, `unavailable` (it is then made, or not, and if it is takes effect later),
    * `overloaded`, `shutting_down`.
    */
-  submit(wanted: WantedChange): Promise<FilterRow> {
+  async submit(wanted: WantedChange): Promise<FilterRow> {
     if (this.#stop.signal.aborted)
       throw new ProblemError('shutting_down', 'This server stops.', { retryAfter: 2 })
     if (this.#queue.length >= limits.queueMax)
@@ -106,9 +106,7 @@ export class FilterChanges implements AsyncDisposable {
 
   #enqueue(queued: Queued): void {
     this.#queue.push(queued)
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
-    })
+    this.#running ??= this.#run()
   }
 
   async #run(): Promise<void> {
@@ -123,6 +121,8 @@ export class FilterChanges implements AsyncDisposable {
         for (const { reject } of group) reject(unavailable(error))
       }
     }
+    // In the turn of the last look: who comes a moment later must find that nobody is at it.
+    this.#running = undefined
   }
 
   async #make(group: readonly Queued[]): Promise<void> {
