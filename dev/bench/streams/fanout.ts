@@ -6,6 +6,7 @@ import { percentile } from './percentile.ts'
 import { processorSeconds } from './processor-time.ts'
 import { anEvent, publish, send } from './publisher.ts'
 import { openReaders, type Readers } from './readers.ts'
+import { openSocketIo } from './socket-io-peer.ts'
 
 const connections = 1_000
 const eventsPerSecond = 1_000
@@ -39,6 +40,13 @@ async function measure(settings: Settings): Promise<BenchResult> {
     await underLoad(parts, { ms, batch: 20 })
     await underLoad(parts, { ms, batch: 1 })
     await whileIdle(parts)
+    // Opened for its own turn only, so that nothing of it runs beside what it is compared with.
+    await using peer = await openSocketIo(connections)
+    const plan = { eventsPerSecond: 200, batch: 20, padding }
+    await peer.measure({ ...plan, ms: 1_000 })
+    found.add('Socket.IO, per CPU-second', await peer.measure({ ...plan, ms }))
+    const own = found.of('batches of 20, per CPU-second').at(-1) ?? Number.NaN
+    found.add('ratio', own / (found.of('Socket.IO, per CPU-second').at(-1) ?? Number.NaN))
   }
   return { figures: figuresOf(found), database, notes }
 }
@@ -101,6 +109,12 @@ function figuresOf(found: Figures): Figure[] {
   ])
   return [
     ...loaded,
+    {
+      name: 'Socket.IO rooms, deliveries per CPU-second of the server',
+      unit: 'deliveries',
+      series: found.of('Socket.IO, per CPU-second'),
+    },
+    { name: 'Pulse / Socket.IO', unit: 'times', series: found.of('ratio'), wanted: { least: 5 } },
     { name: 'one event to 1,000 idle readers, p50', unit: 'ms', series: found.of('idle, p50') },
     {
       name: 'one event to 1,000 idle readers, p99',
@@ -114,5 +128,6 @@ function figuresOf(found: Figures): Figure[] {
 const notes = [
   `${connections} WebSockets speak pulse.v1, each for a subscriber of its own with a filter that every event matches; ${eventsPerSecond} events/s in batches of 20, and half as many as single requests.`,
   'Processor time is that of the server process in user and kernel mode, taking the events in, storing and matching them included; the database and the readers are processes of their own on the same cores.',
+  'Socket.IO 4 has its sockets in one room, over WebSocket without compression; it makes its events of the same form itself, 20 at a time, so it neither takes them in nor keeps them.',
   'A delay counts from just before the request is sent to the arrival at the reader, over a clock that both share.',
 ]

@@ -155,8 +155,9 @@ const now = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 function numberAfter(bytes: Buffer, mark: Buffer): number | undefined {
   const at = bytes.lastIndexOf(mark)
   if (at < 0) return undefined
-  const value = Number.parseFloat(bytes.toString('latin1', at + mark.length, at + mark.length + 20))
-  return Number.isNaN(value) ? undefined : value
+  // Whole only if what ends it is here too: the rest may come with the next chunk.
+  const text = /^[\d.]+(?=[,}])/.exec(bytes.toString('latin1', at + mark.length, at + mark.length + 24))?.[0]
+  return text === undefined ? undefined : Number(text)
 }
 
 function textAfter(bytes: Buffer, mark: Buffer): string | undefined {
