@@ -11,7 +11,6 @@ export type {
   FilterForms,
   FilterTrialResult,
   OpenStream,
-  SimpleFilter,
 } from '@pulse/client'
 
 /** The calls about filters; apart from the others, because only the pages that deal with them bring them. */

@@ -51,6 +51,7 @@ export function ExpressionField({
       <TextAreaField
         label={label}
         rows={1}
+        data-search
         value={value}
         onChange={(change) => onChange(change.target.value)}
         onKeyDown={(pressed) => {

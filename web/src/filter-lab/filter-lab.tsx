@@ -85,6 +85,23 @@ function Next({ result }: { result: FilterTrialResult }) {
   )
 }
 
+/** What is being written. It begins with the filter of the address, and knows every form of it once it was read. */
+function useDraft({ form, filter }: LabSearch, result: FilterTrialResult | undefined) {
+  const [draft, setDraft] = useState(() => draftFromText(form, filter))
+  // The way back, or a link, brings another filter.
+  useEffect(() => {
+    setDraft((held) => (held.form === form && textOf(held) === filter ? held : draftFromText(form, filter)))
+  }, [form, filter])
+  // The form that somebody writes in stays as it was written.
+  useEffect(() => {
+    if (result)
+      setDraft((held) =>
+        textOf(held) === filter ? { ...draftOf(result, held.form), [held.form]: held[held.form] } : held,
+      )
+  }, [result, filter])
+  return [draft, setDraft] as const
+}
+
 function Editor({
   search,
   onTest,
@@ -101,21 +118,9 @@ function Editor({
   children: ReactNode
 }) {
   const { form, filter } = search
-  const [draft, setDraft] = useState(() => draftFromText(form, filter))
+  const [draft, setDraft] = useDraft(search, result)
   const [last, setLast] = useState(search.last ?? spanDefault)
   const [flaw, setFlaw] = useState<string>()
-  // The way back, or a link, brings another filter.
-  useEffect(() => {
-    setDraft((held) => (held.form === form && textOf(held) === filter ? held : draftFromText(form, filter)))
-    setFlaw(undefined)
-  }, [form, filter])
-  // Once it was read, every form of it is known. The one that somebody writes in stays as it was written.
-  useEffect(() => {
-    if (result)
-      setDraft((held) =>
-        textOf(held) === filter ? { ...draftOf(result, held.form), [held.form]: held[held.form] } : held,
-      )
-  }, [result, filter])
   const send = () => {
     const condition = conditionOf(draft)
     setFlaw('flaw' in condition ? condition.flaw : undefined)

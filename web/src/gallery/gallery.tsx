@@ -21,6 +21,7 @@ import {
   SwitchField,
   Table,
   Tabs,
+  TextAreaField,
   TextField,
   Tile,
   useToast,
@@ -112,6 +113,12 @@ function Controls() {
           <option>processed</option>
           <option>dead</option>
         </SelectField>
+        <TextAreaField
+          label="Code"
+          rows={1}
+          placeholder='event_type = "order.*"'
+          hint="It grows as it is written."
+        />
         <SwitchField label="Switch" hint="What it does." checked={on} onChange={setOn} />
       </div>
     </div>

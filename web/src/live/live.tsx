@@ -7,7 +7,7 @@ import { ExpressionField } from '../filter-form/expression-field.tsx'
 import { type Misreading, misreadingOf } from '../filter-form/misreading.ts'
 import { PageTitle, PauseButton, usePause } from '../shell/shell.tsx'
 import { Rows, useReading } from './rows.tsx'
-import { Held, Sampled, Status } from './status.tsx'
+import { Sampled, Status } from './status.tsx'
 import { useFollow } from './use-follow.ts'
 
 const route = getRouteApi('/signed-in/live')
@@ -43,6 +43,19 @@ function Examples({ onChoose }: { onChoose: (example: string) => void }) {
         </button>
       ))}
     </p>
+  )
+}
+
+/** The way to the lab, for a filter that lets through less than somebody thought. */
+function ToThePast({ filter }: { filter: string }) {
+  return (
+    <Link
+      to="/filter-lab"
+      search={{ form: 'expression', filter }}
+      className="mt-1 inline-flex min-h-6 items-center text-xs font-medium text-accent hover:underline pointer-coarse:min-h-11"
+    >
+      Test it on the past
+    </Link>
   )
 }
 
@@ -95,24 +108,15 @@ function FilterBox({
             </Button>
           </div>
         </div>
-        {filter === undefined ? (
+        {filter === undefined && (
           <Examples
             onChoose={(example) => {
               setText(example)
               onFind(example)
             }}
           />
-        ) : (
-          misreading === undefined && (
-            <Link
-              to="/filter-lab"
-              search={{ form: 'expression', filter }}
-              className="mt-1 inline-flex min-h-6 items-center text-xs font-medium text-accent hover:underline pointer-coarse:min-h-11"
-            >
-              Test it on the past
-            </Link>
-          )
         )}
+        {filter !== undefined && misreading === undefined && <ToThePast filter={filter} />}
       </form>
     </search>
   )
@@ -207,9 +211,13 @@ function Stream({
         <p className="px-4 py-3 text-muted">Mend the filter above, then apply it again.</p>
       ) : (
         <>
-          <Status connection={connection} shown={shown} onRetry={retry} />
+          <Status
+            connection={connection}
+            shown={shown}
+            stillness={{ paused, reading, onShow: show }}
+            onRetry={retry}
+          />
           {shown.sampled && <Sampled shown={shown} />}
-          <Held paused={paused} reading={reading} waiting={shown.waiting} onShow={show} />
         </>
       )}
       <div ref={list}>

@@ -41,40 +41,81 @@ function tell({ kind, failures, holds, retryAtMs, error }: FollowState, nowMs: n
 /** A rate that does not pretend to more than it knows. */
 const tidied = (rate: number) => (rate < 100 ? Math.round(rate * 10) / 10 : Math.round(rate))
 
-/** How the page is connected, with why where it is not, and how much comes. */
+/** Why the list stands still, what waits, and the way to see it. */
+export interface Stillness {
+  readonly paused: boolean
+  readonly reading: Reading
+  readonly onShow: () => void
+}
+
+const reasons = {
+  pointing: 'Held while the pointer is on the list',
+  focused: 'Held while a row has the focus',
+  scrolled: 'Held while you read further down',
+} as const
+
+function Held({ paused, reading, onShow, waiting }: Stillness & { waiting: number }) {
+  const count =
+    waiting === 0 ? 'Nothing new' : `${formatCount(waiting)} new ${waiting === 1 ? 'event' : 'events'}`
+  return (
+    <>
+      <p className="figures ml-auto flex flex-wrap items-center gap-x-2 text-accent">
+        <Icon name="pause" size={14} />
+        <span>{paused ? 'Paused' : reading && reasons[reading]}</span>
+        <span className="font-medium">{count}</span>
+      </p>
+      <Button look="quiet" icon={paused ? 'play' : 'first'} className="-my-1" onClick={onShow}>
+        {paused ? 'Resume' : 'Show'}
+      </Button>
+    </>
+  )
+}
+
+/**
+ * How the page is connected, with why where it is not, and how much comes or waits. All of it in one bar of one height:
+ * a line that came and went would move the rows that it wants to hold still.
+ */
 export function Status({
   connection,
   shown,
+  stillness,
   onRetry,
 }: {
   connection: FollowState
   shown: Shown
+  stillness: Stillness
   onRetry: () => void
 }) {
   const nowMs = useNow(1_000)
   const { icon, ink, word, why } = tell(connection, nowMs)
   const isLive = connection.kind === 'live'
+  const isGone = connection.kind === 'waiting' || connection.kind === 'ended'
+  const isHeld = stillness.paused || (stillness.reading !== undefined && shown.waiting > 0)
   return (
-    <div className="flex min-h-11 flex-wrap items-center gap-x-4 gap-y-1 border-b border-hairline px-4 py-2 text-sm">
+    <div className="sticky top-13 z-10 flex min-h-11 flex-wrap items-center gap-x-4 gap-y-1 rounded-t-lg border-b border-hairline bg-surface px-4 py-2 text-sm md:top-0">
       <p className={classNames('figures inline-flex items-center gap-1.5 font-medium', ink)}>
         <Icon name={icon} size={14} />
         {word}
       </p>
       <span role="status" className="sr-only">
-        {connection.kind === 'waiting' || connection.kind === 'ended' ? `Connection lost. ${why ?? ''}` : ''}
+        {isGone ? `Connection lost. ${why ?? ''}` : ''}
         {isLive ? 'Connected to the stream' : ''}
       </span>
       {why && <p className="text-muted">{why}</p>}
-      {(connection.kind === 'waiting' || connection.kind === 'ended') && (
-        <Button look="quiet" icon="retry" onClick={onRetry}>
+      {isGone && (
+        <Button look="quiet" icon="retry" className="-my-1" onClick={onRetry}>
           {connection.kind === 'ended' ? 'Try again' : 'Now'}
         </Button>
       )}
-      {isLive && (
-        <p className="figures ml-auto text-muted">
-          <span className="font-medium text-ink">{formatRate(tidied(shown.perSecond))}</span> per second,{' '}
-          {formatCount(shown.seen)} since the page opened
-        </p>
+      {isHeld ? (
+        <Held {...stillness} waiting={shown.waiting} />
+      ) : (
+        isLive && (
+          <p className="figures ml-auto text-muted">
+            <span className="font-medium text-ink">{formatRate(tidied(shown.perSecond))}</span> per second,{' '}
+            {formatCount(shown.seen)} since the page opened
+          </p>
+        )
       )}
     </div>
   )
@@ -99,41 +140,5 @@ export function Sampled({ shown }: { shown: Shown }) {
         .
       </span>
     </p>
-  )
-}
-
-const reasons = {
-  pointing: 'Held while the pointer is on the list',
-  focused: 'Held while a row has the focus',
-  scrolled: 'Held while you read further down',
-} as const
-
-/** What waits, and the way to see it. Sticks below the bar of the page, where somebody who reads down sees it. */
-export function Held({
-  paused,
-  reading,
-  waiting,
-  onShow,
-}: {
-  paused: boolean
-  reading: Reading
-  waiting: number
-  onShow: () => void
-}) {
-  const why = paused ? 'Paused' : reading && reasons[reading]
-  if (why === undefined || (!paused && waiting === 0)) return null
-  const count =
-    waiting === 0 ? 'Nothing new' : `${formatCount(waiting)} new ${waiting === 1 ? 'event' : 'events'}`
-  return (
-    <div className="sticky top-13 z-10 flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-hairline bg-accent-soft px-4 py-1.5 text-sm md:top-0">
-      <p className="figures inline-flex items-center gap-2">
-        <Icon name="pause" size={14} className="text-accent" />
-        <span className="font-medium text-accent">{why}</span>
-        <span className="text-muted">{count}</span>
-      </p>
-      <Button look="quiet" icon={paused ? 'play' : 'first'} className="ml-auto text-accent!" onClick={onShow}>
-        {paused ? 'Resume' : 'Show'}
-      </Button>
-    </div>
   )
 }

@@ -57,6 +57,8 @@ export function ConnectionBadge() {
     <span
       className={classNames(
         'figures inline-flex items-center gap-1.5 text-sm leading-4 font-medium whitespace-nowrap',
+        // The rail of a tablet is narrower than some of its words.
+        'md:max-lg:flex-col md:max-lg:gap-1 md:max-lg:text-center md:max-lg:text-xs md:max-lg:whitespace-normal',
         ink,
       )}
     >

@@ -5,7 +5,7 @@ import { usePreferences } from './preferences.tsx'
 const keys: readonly (readonly [string, string])[] = [
   ['Ctrl K or ⌘ K', 'Go to a page, a type or an event'],
   ...pages.map((page) => [`g ${page.key}`, page.name] as const),
-  ['/', 'Search events'],
+  ['/', 'Search or filter'],
   ['j and k', 'Next and previous row'],
   ['Space', 'Pause or resume live updates'],
   ['?', 'This help'],

@@ -140,8 +140,10 @@ function useKeys(open: (what: 'palette' | 'help') => void) {
   const [preferences] = usePreferences()
   const { toggle } = usePause()
   const search = async () => {
-    await navigate({ to: '/events', search: (held) => held })
-    requestAnimationFrame(() => document.querySelector<HTMLElement>('[data-search]')?.focus())
+    const field = () => document.querySelector<HTMLElement>('[data-search]')
+    // Where a page has nothing to search, the events have.
+    if (!field()) await navigate({ to: '/events', search: (held) => held })
+    requestAnimationFrame(() => field()?.focus())
   }
   const goTo = Object.fromEntries(
     pages.map((page) => [`g ${page.key}`, () => void navigate({ to: page.to })]),

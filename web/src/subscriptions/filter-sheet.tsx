@@ -162,26 +162,29 @@ function useEditor({ existing, draft: first, subscriber: named, onClose }: Edito
   return { draft, setDraft, owner, setOwner, wanted, setWanted, flaw, change, askToStore, yes }
 }
 
-function Editor(props: EditorProps) {
-  const { existing, onClose } = props
+/** What can be done: store or change, delete, or say yes to one of them. */
+function Actions({
+  existing,
+  editor: { draft, owner, wanted, setWanted, change, askToStore, yes },
+}: {
+  existing: Filter | undefined
+  editor: ReturnType<typeof useEditor>
+}) {
   const session = useQuery(sessionQuery).data
-  const may = session?.scopes.includes('filters:write') ?? false
-  const { draft, setDraft, owner, setOwner, wanted, setWanted, flaw, change, askToStore, yes } =
-    useEditor(props)
-  const misreading = misreadingOf(change.error)
-  const flawOf = (field: 'subscriber' | 'name' | 'filter') => (flaw?.field === field ? flaw.text : undefined)
-  const footer = !may ? (
-    <p className="text-sm text-muted">To change filters, sign in as an operator.</p>
-  ) : wanted ? (
-    <Ask
-      text={question(wanted, owner, existing !== undefined)}
-      yes={wanted.kind === 'delete' ? 'Yes, delete' : existing ? 'Yes, change' : 'Yes, store'}
-      busy={change.isPending}
-      danger={wanted.kind === 'delete'}
-      onYes={yes}
-      onNo={() => setWanted(undefined)}
-    />
-  ) : (
+  if (!session?.scopes.includes('filters:write'))
+    return <p className="text-sm text-muted">To change filters, sign in as an operator.</p>
+  if (wanted)
+    return (
+      <Ask
+        text={question(wanted, owner, existing !== undefined)}
+        yes={wanted.kind === 'delete' ? 'Yes, delete' : existing ? 'Yes, change' : 'Yes, store'}
+        busy={change.isPending}
+        danger={wanted.kind === 'delete'}
+        onYes={yes}
+        onNo={() => setWanted(undefined)}
+      />
+    )
+  return (
     <div className="flex flex-wrap items-center gap-2">
       {existing && (
         <Button look="quiet" className="text-bad!" onClick={() => setWanted({ kind: 'delete' })}>
@@ -196,11 +199,19 @@ function Editor(props: EditorProps) {
       </div>
     </div>
   )
+}
+
+function Editor(props: EditorProps) {
+  const { existing, onClose } = props
+  const editor = useEditor(props)
+  const { draft, setDraft, owner, setOwner, flaw, change, askToStore } = editor
+  const misreading = misreadingOf(change.error)
+  const flawOf = (field: 'subscriber' | 'name' | 'filter') => (flaw?.field === field ? flaw.text : undefined)
   return (
     <Sheet
       title={existing ? `${existing.subscriber_id} · ${existing.name}` : 'New filter'}
       onClose={onClose}
-      footer={footer}
+      footer={<Actions existing={existing} editor={editor} />}
     >
       {!existing && (
         <div className="mb-4 grid gap-3 sm:grid-cols-2">

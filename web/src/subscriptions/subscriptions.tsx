@@ -45,6 +45,7 @@ function Find({ subscriber, onFind }: { subscriber: string | undefined; onFind: 
           label="Subscriber"
           value={text}
           placeholder="Everybody"
+          data-search
           onChange={(typed) => setText(typed.target.value)}
           className="w-64 max-w-full"
         />
