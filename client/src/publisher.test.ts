@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { text as readText } from 'node:stream/consumers'
 import { test } from 'node:test'
@@ -19,6 +19,8 @@ interface Peer extends AsyncDisposable {
   /** Ids in the order in which they were kept, each once. */
   readonly kept: Sent[]
   readonly requests: (readonly Sent[])[]
+  /** Tells `answer` for every request that was answered. */
+  readonly answered: EventEmitter
   /** Keys that were under way in two requests at a time. */
   readonly overlaps: string[]
 }
@@ -62,7 +64,10 @@ async function openPeer(treat: Treatment): Promise<Peer> {
     const events = JSON.parse(await readText(request)) as Sent[]
     peer.requests.push(events)
     count(events, 1)
-    response.once('close', () => count(events, -1))
+    response.once('close', () => {
+      count(events, -1)
+      peer.answered.emit('answer')
+    })
     treat(events, response, peer)
   })
   server.listen(0, '127.0.0.1')
@@ -73,6 +78,7 @@ async function openPeer(treat: Treatment): Promise<Peer> {
     kept: [],
     requests: [],
     overlaps: [],
+    answered: new EventEmitter(),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       server.close()
@@ -248,6 +254,22 @@ test('an event that cannot be delivered for too long is given up, and so is ever
   end.abort(reason)
   for (const each of waiting) await assert.rejects(each, reason)
   await assert.rejects(patient.publish({ event_type: 'x' }), reason)
+})
+
+test('after a failure a publisher rests for as long as the server asks', async () => {
+  const times: number[] = []
+  await using peer = await openPeer((...request) => {
+    times.push(performance.now())
+    if (times.length > 1) takeAll(...request)
+    else answer(request[1], 503, { code: 'overloaded', title: 'busy', status: 503 }, { 'retry-after': '0.3' })
+  })
+  await using publisher = publisherOf(peer)
+  const first = publisher.publish({ event_type: 'x' })
+  await once(peer.answered, 'answer')
+  // Others that come meanwhile do not disturb its rest.
+  await Promise.all([first, publisher.publish({ event_type: 'x' })])
+  assert.equal(times.length, 2)
+  assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 290, 'it rested')
 })
 
 test('a publisher that is closing finishes what it has taken and takes nothing more', async () => {
