@@ -125,10 +125,13 @@ export class DeliveryWorld implements AsyncDisposable {
   readonly failures: unknown[] = []
   readonly topic: string
   readonly #opened: AsyncDisposableStack
+  readonly #connection: { readonly connectionString: string }
   #written = 0
 
   private constructor(
-    parts: Pick<DeliveryWorld, 'log' | 'slots' | 'live' | 'topic'>,
+    parts: Pick<DeliveryWorld, 'log' | 'slots' | 'live' | 'topic'> & {
+      readonly connection: { readonly connectionString: string }
+    },
     opened: AsyncDisposableStack,
     controls: Controls,
   ) {
@@ -136,6 +139,7 @@ export class DeliveryWorld implements AsyncDisposable {
     this.slots = parts.slots
     this.live = parts.live
     this.topic = parts.topic
+    this.#connection = parts.connection
     this.#opened = opened
     this.replays = new Replays({
       ...{ log: parts.log, slots: parts.slots, live: parts.live, createIndex: createLinearIndex, controls },
@@ -166,13 +170,37 @@ export class DeliveryWorld implements AsyncDisposable {
         ended: () => {},
       }),
     )
-    return new DeliveryWorld({ log, slots, live, topic }, opened.move(), controls)
+    return new DeliveryWorld({ log, slots, live, topic, connection }, opened.move(), controls)
+  }
+
+  /** Turns one byte of every batch of a partition over, as a bad disk would. */
+  async damage(partition: number): Promise<void> {
+    const client = new pg.Client(this.#connection)
+    await client.connect()
+    await client.query(
+      `update pulse.log_batches set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
+       where partition = $1`,
+      [partition],
+    )
+    await client.end()
   }
 
   /** Appends so many events of random kinds at once. */
   async write(count: number, kinds: readonly string[] = ['a', 'b', 'c', 'd']): Promise<void> {
     const records = Array.from({ length: count }, () => this.#record(kinds))
     for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
+  }
+
+  /** Appends events until something holds; returns how many. Fails after 20 s. */
+  async writeUntil(holds: () => boolean): Promise<number> {
+    const deadline = performance.now() + 20_000
+    let written = 0
+    while (!holds()) {
+      assert.ok(performance.now() < deadline, 'it did not come within 20 s')
+      await this.write(500)
+      written += 500
+    }
+    return written
   }
 
   /** Waits until the feed has met everything that was written; returns the end. */

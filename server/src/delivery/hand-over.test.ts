@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { openServices } from '@pulse/dev/services'
+import type { LogRecord } from '@pulse/log'
 import { DeliveryWorld, kindIs, until } from './delivery-world.ts'
 import type { Vector } from './vector.ts'
 
@@ -42,14 +43,7 @@ describe('from the past into the live feed', { skip: services.skip('postgres') }
         const end = world.live.scan.vector.slice()
         session.flush()
         world.live.scan.leave(session)
-        assert.deepEqual(
-          reader.offsets,
-          await world.truth(
-            place,
-            end,
-            (record) => (record.event.properties as { kind: string }).kind === kind,
-          ),
-        )
+        assert.deepEqual(reader.offsets, await world.truth(place, end, (record) => kindOf(record) === kind))
         await nextTurn()
       }
     }
@@ -58,4 +52,27 @@ describe('from the past into the live feed', { skip: services.skip('postgres') }
     await writing
     assert.deepEqual(world.failures, [])
   })
+
+  test('a damaged batch is a gap in its partition alone, and the others go on', async () => {
+    await using world = await DeliveryWorld.open(services.address('postgres'))
+    const start = world.live.scan.vector.slice()
+    // More than the feed remembers, so that the past is read from the log.
+    for (let n = 0; n < 16; n++) await world.write(5_000)
+    const end = await world.ended()
+    await world.damage(1)
+    const { session, reader } = world.session(kindIs('a'), start)
+    world.replays.add(session, start)
+    await until('the live feed', () => session.state.kind === 'read' && session.state.live)
+    session.flush()
+    const gap = reader.frames.find(({ type }) => type === 'gap')
+    assert.equal(gap?.reason, 'corrupt')
+    const truth = await world.truth(
+      start.map((_, slot) => (slot === 1 ? (end[1] as number) : 0)),
+      end,
+      (record) => kindOf(record) === 'a',
+    )
+    assert.deepEqual(reader.offsets, truth)
+  })
 })
+
+const kindOf = ({ event }: LogRecord) => (event.properties as { kind: string }).kind

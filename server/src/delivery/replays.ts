@@ -168,7 +168,29 @@ export class Replays implements AsyncDisposable {
     const target = this.#needs.live.scan.vector.slice()
     if (this.#needs.live.recent.seek(scan.vector) !== undefined)
       return this.#advanceInMemory(scan, target, counted)
-    for (const topic of this.#needs.slots.topics) await this.#advanceTopic(scan, { topic, target, counted })
+    for (const topic of this.#needs.slots.topics) {
+      try {
+        await this.#advanceTopic(scan, { topic, target, counted })
+      } catch (error) {
+        if (!(error instanceof LogError) || error.code !== 'corrupt' || error.partition === undefined)
+          throw error
+        this.#passDamage(scan, topic.first + error.partition)
+        return
+      }
+    }
+  }
+
+  /** A partition holds a damaged batch: it is never served, and what lies behind it here cannot be reached past it. */
+  #passDamage(scan: Scan, slot: number): void {
+    const { slots, live } = this.#needs
+    for (const session of [...scan.sessions()]) {
+      const place = scan.placeOf(session)
+      scan.leave(session)
+      const to = place.slice()
+      to[slot] = Math.max(place[slot] as number, live.scan.vector[slot] as number)
+      session.gap(slots.format(place), to, 'corrupt')
+      this.add(session, to)
+    }
   }
 
   async #advanceInMemory(scan: Scan, target: Vector, counted: { records: number }): Promise<void> {

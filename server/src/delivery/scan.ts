@@ -1,4 +1,5 @@
 import type { LogBatch, LogRecord } from '@pulse/log'
+import type { Event } from '@pulse/protocol/event'
 import type { MatchingIndex } from '../subscriptions/matching-index.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import { DeliveryRecord } from './delivery-record.ts'
@@ -137,7 +138,8 @@ export class Scan {
   }
 
   #offer(record: LogRecord, slot: number, shared: Vector | undefined): Vector | undefined {
-    const found = this.#index.match(record.event)
+    const event = eventOf(record)
+    const found = event ? this.#index.match(event) : 0
     if (found === 0) return shared
     const before = shared ?? this.vector.slice()
     const delivery = new DeliveryRecord(this.#slots, record, { slot, before })
@@ -189,6 +191,16 @@ export class Scan {
     this.#numbers.delete(filter)
     this.#handles[number] = undefined
     this.#free.push(number)
+  }
+}
+
+/** Undefined for what is no event: on an engine that others write to as well, it is nobody's. */
+function eventOf(record: LogRecord): Event | undefined {
+  try {
+    const { event } = record
+    return typeof event === 'object' && event !== null ? event : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -10,7 +10,15 @@ import type { Slots, Vector } from './vector.ts'
  * Bytes that wait for one reader before its policy is asked. In a replay the scan waits at the lower mark instead:
  * there is no news that could overtake it.
  */
-export const queueLimits = { bytesMax: 1_048_576, replayBytesMax: 262_144, writeBytesMax: 262_144 } as const
+export const queueLimits = {
+  bytesMax: 1_048_576,
+  /** A socket that has taken everything until this long ago is not slow: one large batch may come in one turn. */
+  stuckMsMin: 100,
+  /** Whatever the socket does. */
+  bytesMost: 8_388_608,
+  replayBytesMax: 262_144,
+  writeBytesMax: 262_144,
+} as const
 
 /** The way to a reader. */
 export interface Transport {
@@ -88,6 +96,7 @@ export class Session {
   readonly counted = { delivered: 0, gaps: 0, lagged: 0 }
   readonly #queue = new DeliveryQueue()
   #ready = true
+  #unreadyAt = 0
   #roomWanted: (() => void)[] = []
   /** The event that a scan has in hand, and which filters match it. */
   #hand: { delivery: DeliveryRecord | undefined; filter: SessionFilter | undefined; names: string[] } = {
@@ -155,8 +164,13 @@ export class Session {
     const event = { delivery, matched, ahead: this.ahead }
     const isConflated = this.slow === 'conflate' && !this.#ready
     this.#queue.push(event, isConflated ? this.conflateBy?.(delivery) : undefined)
-    if (this.#queue.bytes > queueLimits.bytesMax && this.state.live) this.#tooSlow()
+    if (this.#queue.bytes > queueLimits.bytesMax && this.state.live && this.#isSlow()) this.#tooSlow()
     else this.needs.dirty(this)
+  }
+
+  #isSlow(): boolean {
+    if (this.#queue.bytes > queueLimits.bytesMost) return true
+    return !this.#ready && performance.now() - this.#unreadyAt > queueLimits.stuckMsMin
   }
 
   /** Queues a frame about the stream, behind what waits. */
@@ -196,6 +210,7 @@ export class Session {
       const taken = this.#queue.take(queueLimits.writeBytesMax)
       if (!taken) break
       this.#ready = this.needs.transport.write('note' in taken ? taken.note : this.#encode(taken.events))
+      if (!this.#ready) this.#unreadyAt = performance.now()
     }
     if (this.#roomWanted.length > 0) this.#tellRoom()
   }
