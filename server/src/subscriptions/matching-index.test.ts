@@ -190,6 +190,8 @@ test('of several values of one member each may pass another test', () => {
     ],
     [3, all(between('sizes', 1, 4), between('sizes', 9, 20))],
     [4, between('sizes', 5, 8)],
+    // Found by either of its values, and still only once.
+    [5, is('tags', 'red', 'round')],
   ])
   for (const [handle, tree] of filters) index.add(handle, tree)
   const lists = [['red', 'round'], ['round'], ['red'], ['round', 'reed'], 'red', [['round'], 'red']]
@@ -199,9 +201,33 @@ test('of several values of one member each may pass another test', () => {
       const event = eventOf({ tags, sizes: each })
       assert.deepEqual(foundBy(index, event), judged(filters, event))
     }
-  assert.deepEqual(foundBy(index, eventOf({ tags: ['red', 'round'], sizes: [2, 12] })), [0, 1, 2, 3])
+  assert.deepEqual(foundBy(index, eventOf({ tags: ['red', 'round'], sizes: [2, 12] })), [0, 1, 2, 3, 5])
   for (const [handle, tree] of filters) index.remove(handle, tree)
   assertEmpty(index)
+})
+
+test('a filter that goes leaves those alone that name texts, ends or blocks like its own', () => {
+  const texts = (kind: 'prefix' | 'suffix', value: string, ignoreCase = false): Tree =>
+    some('path', { kind, values: [value], ignoreCase })
+  const address = (block: string): Tree => some('address', { kind: 'cidr', blocks: [block] })
+  const pairs: readonly (readonly [Tree, Tree])[] = [
+    [is('path', '/a'), is('path', '/b')],
+    [texts('prefix', '/a'), texts('prefix', '/b')],
+    [texts('suffix', '.a'), texts('suffix', '.b')],
+    [texts('prefix', '/A', true), texts('prefix', '/B', true)],
+    [address('10.0.0.0/8'), address('11.0.0.0/8')],
+    [is('size', 1), is('size', 2)],
+  ]
+  for (const [stays, goes] of pairs) {
+    const index = createMatchingIndex()
+    index.add(0, stays)
+    index.add(1, goes)
+    index.remove(1, goes)
+    const events = ['/a', '/b', 'x.a', 'x.b'].map((path) => eventOf({ path, address: '10.1.1.1', size: 1 }))
+    for (const event of events) assert.deepEqual(foundBy(index, event), judged(new Map([[0, stays]]), event))
+    index.remove(0, stays)
+    assertEmpty(index)
+  }
 })
 
 test('a member that every object has from its prototype is not a member of the event', () => {

@@ -62,6 +62,12 @@ test('a hundred thousand entries are a few blocks deep: what is found is exact, 
   assert.ok(trees.bytes < 100_000 * 36, `${trees.bytes} bytes`)
   for (const at of [-1, 0, 50, 77_777, 100_102, 200_000])
     assert.deepEqual(collected(trees, root, at, at), overlapping(entries, at, at))
+  // One that reaches far beyond its neighbours has to be known at every branch above it, and forgotten there.
+  const wide: Entry = { low: 50_000.5, high: 1e9, ref: 100_000 }
+  root = trees.insert(root, wide)
+  assert.deepEqual(collected(trees, root, 5e8, 5e8), [100_000])
+  root = trees.remove(root, wide)
+  assert.deepEqual(collected(trees, root, 5e8, 5e8), [])
   for (const entry of entries) if (entry.ref % 10 !== 0) root = trees.remove(root, entry)
   const left = entries.filter(({ ref }) => ref % 10 === 0)
   assert.deepEqual(collected(trees, root, 500, 600), overlapping(left, 500, 600))
