@@ -49,7 +49,7 @@ export function closeBytes(code: number, reason: string | Uint8Array = ''): Buff
 export interface Outcome {
   readonly status: number | undefined
   readonly code: number | undefined
-  /** Milliseconds from the last write to the end of the connection. */
+  /** Milliseconds from the last write to the answer. */
   readonly ms: number
 }
 
@@ -64,6 +64,7 @@ export class RawSocket implements Disposable {
   reason: string | undefined
   ended = false
   #wroteMs = performance.now()
+  #answeredMs = performance.now()
   #bytes = Buffer.alloc(0)
 
   private constructor(socket: Socket) {
@@ -95,7 +96,7 @@ export class RawSocket implements Disposable {
     await eventually('the connection ends', isOver, msMax).catch((cause: unknown) => {
       throw new Error(`still open; status ${this.status}, code ${this.code}, ${this.texts.at(-1)}`, { cause })
     })
-    return { status: this.status, code: this.code, ms: performance.now() - this.#wroteMs }
+    return { status: this.status, code: this.code, ms: this.#answeredMs - this.#wroteMs }
   }
 
   #take(bytes: Buffer): void {
@@ -108,6 +109,7 @@ export class RawSocket implements Disposable {
     const end = this.#bytes.indexOf('\r\n\r\n')
     if (end < 0) return false
     this.head = this.#bytes.toString('latin1', 0, end)
+    this.#answeredMs = performance.now()
     this.status = Number(/^HTTP\/1\.1 (\d+)/.exec(this.head)?.[1])
     this.#bytes = this.#bytes.subarray(end + 4)
     return true
@@ -124,6 +126,7 @@ export class RawSocket implements Disposable {
     this.#bytes = this.#bytes.subarray(head + length)
     if ((first & 0x0f) === opcodes.text) this.texts.push(payload.toString())
     if ((first & 0x0f) === opcodes.close && this.code === undefined) {
+      this.#answeredMs = performance.now()
       this.code = payload.length >= 2 ? payload.readUInt16BE(0) : 1005
       this.reason = payload.toString('utf8', 2)
     }

@@ -35,7 +35,7 @@ test('ES-19 ES-31 without a credential there is no stream and no filter', async 
   const headers = { 'content-type': 'application/json' }
   assert.equal((await open(`/filters/${subscriber}`, { method: 'PUT', body, headers })).status, 401)
   await using socket = await TestSocket.open(journey.server, subscriber, { credential: null })
-  assert.equal((await socket.closed).code, 4401, 'a plain socket has no frame to send one in')
+  assert.equal((await socket.ended()).code, 4401, 'a plain socket has no frame to send one in')
   await using late = await TestSocket.open(journey.server, subscriber, {
     credential: null,
     protocol: subprotocol,
@@ -132,8 +132,8 @@ test('revoking a key, and a token, closes what is open with 4401, and the stream
     await journey.live(subscriber, 4)
     const askedMs = performance.now()
     assert.equal((await journey.call('DELETE', revoke)).status, 204)
-    assert.equal((await plain.closed).code, 4401)
-    assert.equal((await frames.socket.closed).code, 4401)
+    assert.equal((await plain.ended()).code, 4401)
+    assert.equal((await frames.socket.ended()).code, 4401)
     await journey.live(subscriber, 1)
     assert.ok(stream.ended)
     assert.ok(performance.now() - askedMs < revokedMsMax)
@@ -148,7 +148,7 @@ test('a token that expires closes its socket with 4401', async () => {
   const { token: short } = await journey.token(subscriber, { expires_in_seconds: 2 })
   await using long = await TestSocket.open(journey.server, subscriber, { credential: token })
   await using socket = await TestSocket.open(journey.server, subscriber, { credential: short })
-  assert.equal((await socket.closed).code, 4401)
+  assert.equal((await socket.ended()).code, 4401)
   assert.equal(long.closedWith, undefined)
 })
 
@@ -206,11 +206,11 @@ test('one subscriber may have so many streams and no more; the next is told to c
   const first = await open(subscriber)
   await open(subscriber)
   await limited.live(subscriber, 2)
-  assert.equal((await (await open(subscriber)).closed).code, 4429)
+  assert.equal((await (await open(subscriber)).ended()).code, 4429)
   await assert.rejects(EventStreamReader.open(limited.server, { subscriber }), /429/)
   await open(other)
   await limited.live(other)
-  assert.equal((await (await open(other)).closed).code, 4429, 'the process as a whole has a limit too')
+  assert.equal((await (await open(other)).ended()).code, 4429, 'the process as a whole has a limit too')
   await first[Symbol.asyncDispose]()
   await limited.live(subscriber, 1)
   await open(subscriber)

@@ -38,7 +38,7 @@ export class TestSocket implements AsyncDisposable {
   readonly messages: Record<string, unknown>[] = []
   readonly times: number[] = []
   closedWith: Closed | undefined
-  readonly closed: Promise<Closed>
+  readonly #closed: Promise<void>
 
   private constructor(webSocket: WebSocket) {
     this.webSocket = webSocket
@@ -46,10 +46,10 @@ export class TestSocket implements AsyncDisposable {
       this.times.push(performance.now())
       this.messages.push(JSON.parse(String(data)))
     })
-    this.closed = new Promise((resolve) => {
+    this.#closed = new Promise((resolve) => {
       webSocket.on('close', (code, reason) => {
         this.closedWith = { code, reason: String(reason) }
-        resolve(this.closedWith)
+        resolve()
       })
     })
   }
@@ -75,6 +75,11 @@ export class TestSocket implements AsyncDisposable {
     this.webSocket.send(JSON.stringify(frame))
   }
 
+  /** How it ended, as soon as it has. */
+  async ended(): Promise<Closed> {
+    return await eventually('the end of the socket', async () => this.closedWith, waitMsMax)
+  }
+
   /** Waits until so many messages have come. */
   async count(count: number): Promise<void> {
     await eventually(
@@ -91,7 +96,7 @@ export class TestSocket implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.webSocket.terminate()
-    await this.closed
+    await this.#closed
   }
 }
 

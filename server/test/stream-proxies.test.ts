@@ -99,8 +99,8 @@ function behind(kind: ProxyKind): void {
       assert.ok(performance.now() - askedMs < soonMs)
     }
     await through.restart(0)
-    await socket.closed
-    await reader.socket.closed
+    await socket.ended()
+    await reader.socket.ended()
     await eventually('the event stream ends', async () => (stream.ended ? true : undefined), soonMs)
     await post()
     await throughAgain()

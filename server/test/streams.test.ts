@@ -282,7 +282,7 @@ test('ES-33 the metrics of streams equal what happened: connections by transport
     const sent = await read()
     assert.equal(metric(sent, 'pulse_deliveries_total') - metric(before, 'pulse_deliveries_total'), 75)
     one.webSocket.close(1000)
-    await one.closed
+    await one.ended()
   }
   await journey.live(subscriber, 0)
   const ended = await read()
