@@ -48,6 +48,17 @@ async function servePage() {
   }
 }
 
+/** A window, what went wrong in its page, and the addresses of its sockets. */
+async function openWindow(browser: Browser) {
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  const sockets: string[] = []
+  page.on('websocket', (socket) => sockets.push(socket.url()))
+  return { context, page, complaints, sockets }
+}
+
 describe('the hooks in a browser', { skip: isThere ? false : `${chromiumPath} is missing` }, () => {
   let services: Services
   let browser: Browser
@@ -82,12 +93,7 @@ describe('the hooks in a browser', { skip: isThere ? false : `${chromiumPath} is
         await client.events.publish({ event_type: type, user_id: 'ann', properties: { n } })
     }
     const key = await client.keys.create({ name: 'page', scopes: ['stream:read'] })
-    const context = await browser.newContext()
-    const page = await context.newPage()
-    const complaints: string[] = []
-    page.on('pageerror', (error) => complaints.push(error.message))
-    const sockets: string[] = []
-    page.on('websocket', (socket) => sockets.push(socket.url()))
+    const { context, page, complaints, sockets } = await openWindow(browser)
 
     await publish('sdk.a', 0)
     const about = { url: first.url, credential: key.key }
