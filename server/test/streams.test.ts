@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { parsePosition } from '@pulse/protocol/position'
 import { parseStreamPosition } from '@pulse/protocol/stream-position'
+import pg from 'pg'
 import { eventually } from './started-server.ts'
 import { EventStreamReader, FrameReader, idsOf, TestSocket } from './stream-client.ts'
 import { metric, openStreamJourney, type StreamJourney } from './stream-journey.ts'
@@ -38,6 +40,23 @@ test('ES-01 ES-16 an event that is posted reaches the plain socket of a subscrib
   const stream = parseStreamPosition(String(position))?.find(({ topic }) => topic === own?.topic)
   const [partition, offset] = [...(own?.offsets ?? [])][0] ?? [0, 0]
   assert.equal(stream?.offsets.get(partition), offset + 1, 'the position lies just behind the event')
+})
+
+test('ES-02 ES-07 the filter of the original’s text is stored in PostgreSQL, shown as it was sent, and made once', async () => {
+  const body = { subscriber_id: `user_${randomUUID()}`, ...premium }
+  const path = `/filters/${body.subscriber_id}`
+  const made = await journey.call('POST', '/filters', body)
+  assert.deepEqual([made.status, made.body.status], [200, 'created'])
+  const client = new pg.Client({ connectionString: await databaseUrlOf(journey.server.data) })
+  await client.connect()
+  const text = 'select condition::jsonb from pulse.filter_versions where subscriber_id = $1'
+  const { rows } = await client.query(text, [body.subscriber_id]).finally(() => client.end())
+  assert.deepEqual(rows, [{ condition: premium }])
+  const shown = (await journey.call('GET', path)).body as unknown as Record<string, unknown>
+  const { event_types, user_tiers, min_amount } = shown
+  assert.deepEqual({ event_types, user_tiers, min_amount }, premium)
+  assert.equal((await journey.call('POST', '/filters', body)).status, 409)
+  assert.equal((await journey.call('PUT', `${path}_not`, premium)).status, 404)
 })
 
 test('ES-08 ES-09 ES-10 ES-11 a filter lets through exactly what it names: type, tier and an amount that is included', async () => {
