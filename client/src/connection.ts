@@ -112,11 +112,12 @@ export class Connection {
     this.#tell({ kind: 'end', cause })
   }
 
-  /** Sends a frame if the stream flows; false if it does not. */
+  /** Sends a frame if the stream flows, a filter also if it was asked for already; false if it was not sent. */
   send(frame: ClientFrame): boolean {
-    if (this.#link.kind !== 'live') return false
-    this.#socket?.send(JSON.stringify(frame))
-    return true
+    const { kind } = this.#link
+    const flows = kind === 'live' || kind === 'leaving' || (kind === 'placing' && frame.type === 'filter')
+    if (flows) this.#write(frame)
+    return flows
   }
 
   // An action may lead to the next event. It waits for the others, or a timer that it arms would be overwritten.

@@ -74,7 +74,10 @@ export interface Subscription extends AsyncIterable<StreamItem>, Holds {
   watch(listener: () => void): () => void
   /** Counts the item in hand as taken, for a loop that will be left before it asks for the next one. */
   confirm(): void
-  /** Puts another filter in the place of the subscription's own; null takes it away. */
+  /**
+   * Puts another filter in the place of the subscription's own; null takes it away. One that the server does not take is
+   * told as a notice, the old one stays in force, and the next connection ends with the server's reason.
+   */
   setFilter(filter: Condition | null): void
   /** Disconnects until `release` is called with the same reason. */
   hold(reason: string): void

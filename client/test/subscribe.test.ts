@@ -249,6 +249,51 @@ test('a subscription ends with the reason when its key is revoked, and goes on w
   await eventually('its event', async () => renewing.events.length === 1 || undefined, 10_000)
 })
 
+test('another filter applies from then on and over a restart, and the server knows what was taken', async () => {
+  await using world = await openWorld()
+  const { client, installation } = world
+  const collected = collect(world)
+  const { subscription, events, notices } = collected
+  await isLive(subscription)
+  const publish = (event_type: string, n: number) =>
+    client.events.publish({ event_type, user_id: 'ann', properties: { n } })
+  const comes = (...numbers: number[]) =>
+    eventually(`${numbers}`, async () => `${events.map(numberOf)}` === `${numbers}` || undefined, 20_000)
+  await publish('sdk.a', 0)
+  await comes(0)
+  const ofSubscriber = async () => (await client.streams.list({ subscriber: 'user_1' }))[0]
+  await eventually(
+    'the server knows',
+    async () => ((await ofSubscriber())?.acked === subscription.position ? true : undefined),
+    20_000,
+  )
+
+  subscription.setFilter({ expression: 'event_type = "other"' })
+  await eventually(
+    'the filter is changed',
+    async () => {
+      await publish('other', 1)
+      return events.length > 1 || undefined
+    },
+    20_000,
+  )
+  await publish('sdk.a', 2)
+  await world.server.kill()
+  await startAgain(installation, world.server)
+  await publish('sdk.a', 3)
+  await publish('other', 4)
+  await eventually('the last', async () => events.some((one) => numberOf(one) === 4) || undefined, 20_000)
+  assert.deepEqual([...new Set(events.map(numberOf))], [0, 1, 4])
+
+  subscription.setFilter({ expression: 'event_type = = 7' })
+  await eventually(
+    'the refusal',
+    async () => notices.some((one) => one.kind === 'error' && one.code === 'invalid_filter') || undefined,
+    20_000,
+  )
+  assert.equal(subscription.connection.kind, 'live')
+})
+
 test('what cannot be had is an error with its reason, by every way of saying who one is', async () => {
   await using world = await openWorld()
   const { client, server } = world
