@@ -6,8 +6,10 @@ import { test } from 'node:test'
 import type { SubmittedEvent } from '@pulse/protocol/event'
 import fc from 'fast-check'
 import { createClient } from './client.ts'
-import type { PublisherOptions } from './publisher.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { openPublisher, type PublisherOptions } from './publisher.ts'
 import { PulseError } from './pulse-error.ts'
+import { createTransport } from './transport.ts'
 
 type Sent = SubmittedEvent & { readonly event_id: string }
 
@@ -254,6 +256,36 @@ test('an event that cannot be delivered for too long is given up, and so is ever
   end.abort(reason)
   for (const each of waiting) await assert.rejects(each, reason)
   await assert.rejects(patient.publish({ event_type: 'x' }), reason)
+})
+
+test('ES-22 the waits of a publisher that fails grow twofold up to a limit, at random below it', async () => {
+  let answers = 0
+  await using peer = await openPeer((...request) => {
+    if (++answers > 5) takeAll(...request)
+    else answer(request[1], 503, { code: 'unavailable', title: 'away', status: 503 }, { 'retry-after': '0' })
+  })
+  const waitsFor = async (random: number) => {
+    answers = 0
+    const waits: number[] = []
+    const clock: Clock = {
+      now: () => Date.now(),
+      // Told, and not waited for.
+      after(ms, call) {
+        waits.push(ms)
+        return systemClock.after(0, call)
+      },
+    }
+    const transport = createTransport({
+      ...{ url: peer.url, credential: undefined, fetch: globalThis.fetch, timeoutMsMax: 10_000 },
+      retry: { retriesMax: 0, waitMsBase: 1, waitMsMax: 1, retryAfterMsMax: 60_000 },
+    })
+    const limits = { lingerMs: 1, waitMsBase: 100, waitMsMax: 500, giveUpMs: 60_000 }
+    await using publisher = openPublisher({ transport, clock, random: () => random }, { limits })
+    await publisher.publish({ event_type: 'x' })
+    return waits.filter((ms) => ms > 1 && ms <= 500)
+  }
+  assert.deepEqual(await waitsFor(1), [100, 200, 400, 500, 500])
+  assert.deepEqual(await waitsFor(0.5), [50, 100, 200, 250, 250])
 })
 
 test('after a failure a publisher rests for as long as the server asks', async () => {
