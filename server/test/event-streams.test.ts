@@ -78,6 +78,17 @@ test('a filter alone may be followed too; what is asked for wrongly is a problem
   await refused({ subscriber }, 400, { 'last-event-id': 'nowhere' })
 })
 
+test('HEAD is answered at once and opens no stream', async () => {
+  const subscriber = await journey.subscriber({ event_types: ['x'] })
+  const answer = await fetch(`${journey.server.url}/stream?subscriber=${subscriber}`, {
+    method: 'HEAD',
+    headers: { authorization: `Bearer ${journey.server.key}` },
+    signal: AbortSignal.timeout(10_000),
+  })
+  assert.deepEqual([answer.status, answer.headers.get('allow')], [405, 'GET'])
+  await journey.live(subscriber, 0)
+})
+
 test('Last-Event-ID, which a browser sends by itself, comes before the position of the address', async () => {
   const subscriber = await journey.subscriber({ event_types: ['twice'] })
   await using reader = await FrameReader.open(journey.server, subscriber)

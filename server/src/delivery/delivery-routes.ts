@@ -66,10 +66,12 @@ function socketRoute(http: Http, needs: Needs): void {
       params: z.object({ subscriber_id: subscriberIdSchema }),
       querystring: z.object({ position, ticket: z.string().optional() }),
     },
+    onRequest: async ({ caller, params: { subscriber_id: subscriber } }) => {
+      if (caller && !mayReadSubscriber(caller, subscriber)) throw notAllowed(subscriber)
+    },
     handler: (request, reply) => {
       const { subscriber_id: subscriber } = request.params
       const { caller } = request
-      if (caller && !mayReadSubscriber(caller, subscriber)) throw notAllowed(subscriber)
       const upgrade = takeUpgrade(request, reply)
       if (!upgrade) return
       const { position } = request.query
@@ -151,6 +153,8 @@ function startPlain(plain: PlainNeeds): void {
 function eventStreamRoute(http: Http, needs: Needs): void {
   const encoding = createEventStreamEncoding()
   http.get('/stream', {
+    // To HEAD it would be a stream all the same, whose head is never sent.
+    exposeHeadRoute: false,
     config: { access: 'stream:read', ticket: true },
     schema: {
       tags: ['streams'],
