@@ -221,6 +221,39 @@ test('tail fails at once, with the code that says why, on a wrong filter, subscr
   }
 })
 
+test('tail is refused at once to a key that may not read the stream, and not to one that may', async () => {
+  const subscriber = freshSubscriber()
+  const key = await server.client.keys.create({
+    name: 'one',
+    scopes: ['stream:read'],
+    subscribers: subscriber,
+  })
+  const tail = (...words: string[]) =>
+    server.pulse(['events', 'tail', ...words, '--since', '10m', '--limit', '1', '--key', key.key])
+  for (const words of [
+    ['--filter', 'everything'],
+    ['--subscriber', freshSubscriber()],
+  ]) {
+    const refused = await tail(...words)
+    assert.deepEqual([refused.exitCode, refused.stdout], [4, ''])
+    assert.match(refused.stderr, /may not read the stream of .* Next: pulse keys create/)
+  }
+  const type = freshType('own')
+  await server.client.filters.create({ subscriber_id: subscriber, expression: `event_type = "${type}"` })
+  await send(type, 1)
+  assert.equal((await tail('--subscriber', subscriber)).exitCode, 0)
+})
+
+test('tail --since begins at an instant and not before', async () => {
+  const type = freshType('instant')
+  await send(type, 1)
+  // Rounded up: an instant has no microseconds here, and the first event must lie before it.
+  const between = new Date(Date.now() + 1).toISOString()
+  const [later] = await send(type, 2)
+  const words = ['events', 'tail', '--filter', `event_type = "${type}"`, '--since', between, '--limit', '1']
+  assert.match((await server.pulse(words)).stdout, new RegExp(`${later}  amount=2\\n$`))
+})
+
 test('a filter is set in three ways, shown in all of them, listed, changed and deleted', async () => {
   const subscriber = freshSubscriber()
   await using folder = await openTemporaryFolder()

@@ -33,7 +33,7 @@ export function streams(cli: Cli): Command {
       try {
         for (;;) {
           const open = await look()
-          if (screen) screen.paint(pictureOf(terminal, open, cli.stdout.rows))
+          if (screen) screen.paint(pictureOf(terminal, open, cli.stdout))
           else show(terminal, open)
           await pause(Math.max(50, interval * 1000), signal)
         }
@@ -50,10 +50,13 @@ function show(terminal: Terminal, open: readonly OpenStream[]): void {
   else for (const line of rowsOf(open)) terminal.print(line)
 }
 
-function pictureOf(terminal: Terminal, open: readonly OpenStream[], rows: number | undefined): string[] {
-  const [head = '', ...lines] = rowsOf(open)
+type Size = Pick<NodeJS.WriteStream, 'rows' | 'columns'>
+
+function pictureOf(terminal: Terminal, open: readonly OpenStream[], { rows, columns }: Size): string[] {
+  // A line that is broken in two would push the picture out of the screen.
+  const [head = '', ...lines] = rowsOf(open).map((line) => line.slice(0, columns))
   // Title, head, the line of what is left out, and the way out.
-  const room = Math.max(1, (rows ?? 24) - 6)
+  const room = Math.max(1, rows - 6)
   const behind = open.reduce((most, { behind_events }) => Math.max(most, behind_events), 0)
   return [
     `${terminal.style('bold', 'pulse streams')}  ${counted(open.length, 'stream')}, at most ${counted(behind, 'event')} behind`,

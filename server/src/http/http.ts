@@ -181,8 +181,9 @@ function guardRoute(
       done()
     },
     guard,
-    ...(webSocket ? [upgrades.createCheck(() => answered(101))] : []),
     ...[route.onRequest ?? []].flat(),
+    // Last: who asks an address of sockets by an ordinary request learns of every refusal that a socket would meet.
+    ...(webSocket ? [upgrades.createCheck(() => answered(101))] : []),
   ]
   route.onResponse = [
     (_request, reply, done) => {
