@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { assertNoViolation } from '@pulse/dev/faults/audit'
+import { openInstallation } from '@pulse/dev/faults/installation'
 import { signalTree } from '@pulse/dev/faults/process-tree'
 import { streamRounds } from '@pulse/dev/faults/stream-rounds'
 import { findPostgres, startPostgres } from '@pulse/dev/services/postgres'
@@ -180,6 +181,41 @@ async function startAgain(data: string) {
   const server = await startPulse(data)
   return { ...server, [Symbol.asyncDispose]: async () => void (await server.stop()) }
 }
+
+test('two servers over one database: a filter changed through one holds on the other, and who loses one goes on at the other', async () => {
+  const bin = await findPostgres()
+  assert.ok(bin, 'npm’s PostgreSQL is not installed')
+  await using postgres = await startPostgres(bin)
+  const settings = { RATE_LIMIT_KEY: '' }
+  await using installation = await openInstallation({ databaseUrl: postgres.address, settings })
+  const [one, other] = [await installation.start(), await installation.start()]
+  const call = callerOf(one)
+  const subscriber = `sub_${randomUUID()}`
+  await call('POST', '/filters', { subscriber_id: subscriber, event_types: ['purchase'] })
+  await using there = await FrameReader.open(other, subscriber)
+  await using here = await FrameReader.open(one, subscriber)
+  const send = async (type: string) => {
+    const event = { ...aPurchase(), event_type: type }
+    assert.equal((await call('POST', '/events', event)).status, 202)
+    return event.event_id
+  }
+  const ids = [await send('purchase')]
+  await send('view')
+  assert.equal((await call('PUT', `/filters/${subscriber}`, { event_types: ['view'] })).status, 200)
+  await send('purchase')
+  ids.push(await send('view'))
+  await Promise.all([there.count(2), here.count(2)])
+  await one.kill()
+  const elsewhere = callerOf(other)
+  const missed = { ...aPurchase(), event_type: 'view' }
+  assert.equal((await elsewhere('POST', '/events', missed)).status, 202)
+  ids.push(missed.event_id)
+  await using moved = await FrameReader.open(other, subscriber, { position: here.position })
+  await Promise.all([moved.count(1), there.count(3)])
+  assert.deepEqual([...here.ids, ...moved.ids], ids)
+  assert.deepEqual(there.ids, ids)
+  assert.deepEqual([...here.broken, ...there.broken, ...moved.broken], [])
+})
 
 test('readers that take nothing hold up no one else who comes back', async () => {
   await using journey = await openStreamJourney({ RATE_LIMIT_KEY: '' })
