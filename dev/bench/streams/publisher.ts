@@ -12,7 +12,7 @@ export interface Publication {
 }
 
 /** Milliseconds of a clock that all processes of the machine share. */
-export const sharedNow = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
+const sharedNow = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 /** Publishes on a fixed schedule; returns how many events were accepted. Rejects if one is refused. */
 export async function publish(pulse: Pulse, plan: Publication): Promise<number> {

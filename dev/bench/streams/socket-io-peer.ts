@@ -11,9 +11,9 @@ export interface SocketIoPeer extends AsyncDisposable {
 
 /** Starts the server and its readers, each in a process of its own. */
 export async function openSocketIo(connections: number): Promise<SocketIoPeer> {
-  const server = start('socket-io-program.ts')
+  const server = start(new URL('./socket-io-program.ts', import.meta.url))
   const { port } = await answer(server)
-  const readers = start('socket-io-readers.ts')
+  const readers = start(new URL('./socket-io-readers.ts', import.meta.url))
   await ask(readers, { open: { port, count: connections } })
   return {
     async measure(plan) {
@@ -35,7 +35,7 @@ interface Answer {
   readonly failed?: string
 }
 
-const start = (name: string) => fork(fileURLToPath(new URL(`./${name}`, import.meta.url)), { execArgv: [] })
+const start = (program: URL) => fork(fileURLToPath(program), { execArgv: [] })
 
 async function ask(child: ChildProcess, task: object): Promise<Answer> {
   child.send(task)

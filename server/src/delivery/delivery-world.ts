@@ -27,7 +27,7 @@ export const kindIs = (...values: string[]): Tree => ({
 })
 
 /** Asks every tree: what the matching index must equal, so that these tests do not depend on it. */
-export function createLinearIndex(): Index {
+function createLinearIndex(): Index {
   const trees = new Map<number, Tree>()
   let found = new Int32Array(16)
   return {
@@ -102,7 +102,7 @@ export class Reader implements Transport {
 }
 
 /** The texts of whole, unmasked WebSocket messages. */
-export function* messagesOf(bytes: Buffer): Iterable<string> {
+function* messagesOf(bytes: Buffer): Iterable<string> {
   let at = 0
   while (at < bytes.length) {
     assert.equal(bytes[at], 0x81)
@@ -282,7 +282,7 @@ export class DeliveryWorld implements AsyncDisposable {
   }
 }
 
-export const noControls: Controls = { isControl: () => false, changesOf: async () => [] }
+const noControls: Controls = { isControl: () => false, changesOf: async () => [] }
 
 /** Waits until something holds; fails after 20 s. */
 export async function until(what: string, holds: () => boolean): Promise<void> {

@@ -10,7 +10,7 @@ import { Session, type SessionFilter, type SessionReport } from './session.ts'
 import { reaches, type Vector } from './vector.ts'
 
 /** Name under which a filter of the connection itself stands in `matched`. */
-export const ownFilterName = 'stream'
+const ownFilterName = 'stream'
 
 export interface StreamNeeds extends OpenStream {
   readonly id: string
