@@ -42,9 +42,11 @@ test('an event stream begins with its place, says how far it has come while noth
     { 'last-event-id': stream.lastEventId },
   )
   const event = anEvent('rare')
-  await journey.post([event])
+  // Written over several lines, with breaks of every kind, because a line that breaks ends a field of an event stream.
+  const text = JSON.stringify(event, undefined, 2).replaceAll('\n', '\r\n')
+  assert.equal((await journey.call('POST', '/events', text)).status, 202)
   await Promise.all([stream.count(1), back.count(1)])
-  assert.deepEqual(back.events[0]?.properties, event.properties, 'text with breaks comes whole')
+  assert.deepEqual(back.events[0]?.properties, event.properties)
 })
 
 /** Whether a position lies at or behind another one everywhere. */

@@ -297,8 +297,12 @@ export class EventStreamReader implements Disposable {
       ...(target.ca === undefined ? {} : { ca: target.ca }),
     })
     return await new Promise((resolve, reject) => {
+      // A proxy that holds the answer back holds its head back too.
+      const late = setTimeout(() => request.destroy(new Error('no answer came')), waitMsMax)
       request.on('error', reject)
+      request.on('close', () => clearTimeout(late))
       request.on('response', (answer) => {
+        clearTimeout(late)
         if (answer.statusCode !== 200) {
           answer.resume()
           reject(new Error(`status ${answer.statusCode}`))

@@ -245,6 +245,9 @@ test('readers that take nothing hold up no one else who comes back', async () =>
     await eventually('it is stuck', replaying, 20_000)
   }
   await using reader = await FrameReader.open(server, subscriber, { position })
+  reader.socket.send({ type: 'ping', id: 'while it catches up' })
+  const answered = () => reader.frames.some((frame) => frame.type === 'checkpoint' && frame.id !== undefined)
+  await eventually('an answer to the ping', async () => (answered() ? true : undefined), 15_000)
   // Long before the heartbeats find that the others do not answer, which would free their places too.
   await reader.count(total, 15_000)
   assert.equal(new Set(reader.ids).size, total)

@@ -24,11 +24,7 @@ export interface StreamJourney extends Journey {
 export async function openStreamJourney(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<StreamJourney> {
-  return withStreams(await startJourney(settings))
-}
-
-/** Adds to a journey what those of streams have in common. */
-export function withStreams(journey: Journey): StreamJourney {
+  const journey = await startJourney(settings)
   const { call } = journey
   const made = async <T>(path: string, body: object): Promise<T> => {
     const answer = await call('POST', path, body)
