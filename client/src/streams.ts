@@ -5,7 +5,7 @@ export interface OpenStream {
   readonly session: string
   /** Null: it follows a filter of its own and no subscriber. */
   readonly subscriber: string | null
-  readonly transport: 'websocket' | 'plain' | 'sse'
+  readonly transport: 'websocket' | 'plain' | 'sse' | 'webhook'
   readonly state: 'quiet' | 'waiting' | 'replaying' | 'live' | 'lagging'
   readonly opened_at: string
   /** Names of the filters that it is delivered by. */

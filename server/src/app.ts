@@ -43,6 +43,7 @@ import {
   type Subscriptions,
   treeOf,
 } from './subscriptions/subscriptions.ts'
+import { openWebhooks } from './webhooks/webhooks.ts'
 
 /** A running server. Disposing it takes no new work, finishes what it has accepted and lets go of everything. */
 export interface App extends AsyncDisposable {
@@ -69,6 +70,7 @@ const poolMax = {
   accounts: 2,
   background: 2,
   watch: 3,
+  webhooks: 2,
 } as const
 const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -324,6 +326,18 @@ function openStreams(
   })
   insightRoutes(http, { log: app.log, delivery, subscriptions, findEvent: (id) => query.life(id) })
   positionRoute(http, { log: app.log, topics })
+  // Opened last, so that a stop lets go of webhooks while the streams that feed them still stand.
+  const webhooks = opened.use(
+    openWebhooks({
+      ...{ delivery, log: app.log, topics, version: app.version, metrics: app.metrics },
+      pool: app.database.pool('webhooks', { max: poolMax.webhooks }),
+      keyOf: (event) => app.schemas.keyOf(event),
+      compile: (condition) => subscriptions.compile(condition),
+      settings: app.config.webhooks,
+      logger: app.module('webhooks'),
+    }),
+  )
+  webhooks.routes(http)
 }
 
 async function openQueries(from: Pick<Foundation, 'config' | 'log' | 'pool' | 'schemas'>): Promise<Query> {

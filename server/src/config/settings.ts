@@ -1,40 +1,10 @@
 import { limits } from '@pulse/protocol/limits'
-import { address, type Kind, listOf, oneOf, rate, ratio, text, wholeNumber, yesNo } from './setting-kinds.ts'
+import { delivery } from './delivery-settings.ts'
+import { count, type Setting, setting, type WithDefault } from './setting.ts'
+import { address, listOf, oneOf, rate, ratio, text, yesNo } from './setting-kinds.ts'
 
-/** One setting of the server: how it is called everywhere, what it may be, and the sentence that explains it. */
-export interface Setting<T = unknown> {
-  /** Name in the environment and in `.env`. The key of the table is its name in the config file. */
-  readonly name: string
-  readonly kind: Kind<T>
-  /** Absent if there is none; `defaultText` then says what happens without. */
-  readonly default?: T
-  readonly defaultText?: string
-  readonly unit?: string
-  readonly help: string
-  /** Never printed; `NAME_FILE` names a file that holds it. */
-  readonly secret?: true
-  /** Name on the command line, without dashes. */
-  readonly flag?: string
-  /** Chapter of the documentation. */
-  readonly chapter: Chapter
-}
+export { chapters, type Setting } from './setting.ts'
 
-/** Chapters of the documentation, in the order in which they are printed. */
-export const chapters = ['Server', 'Access', 'Storage', 'Intake', 'Processing', 'Delivery', 'Retention'] as const
-export type Chapter = (typeof chapters)[number]
-
-interface WithDefault<T> extends Setting<T> {
-  readonly default: T
-}
-
-/** Keeps the type of the value; a setting with a default always has one. */
-function setting<T>(one: WithDefault<T>): WithDefault<T>
-function setting<T>(one: Setting<T>): Setting<T>
-function setting<T>(one: Setting<T>): Setting<T> {
-  return one
-}
-
-const count = (max: number, min = 0) => wholeNumber({ min, max })
 const file = text('the path of a file')
 const hostName = text('a host name or an IP address', (value) => /^[\w.:-]+$/.test(value))
 const origin = text('an origin such as https://app.example.com, or *', (value) => {
@@ -362,41 +332,6 @@ const processing = {
   }),
 }
 
-const delivery = {
-  filtersUnselectiveMax: setting({
-    name: 'FILTERS_UNSELECTIVE_MAX',
-    chapter: 'Delivery',
-    kind: count(100_000),
-    default: 100,
-    unit: 'filters',
-    help: 'Stored filters that no value leads to, so that each is asked of every event; one more is refused. 0 refuses them all.',
-  }),
-  streamConnectionsMax: setting({
-    name: 'STREAM_CONNECTIONS_MAX',
-    chapter: 'Delivery',
-    kind: count(1_000_000, 1),
-    default: 50_000,
-    unit: 'streams',
-    help: 'Sockets and event streams that this process serves. The system must allow as many open files.',
-  }),
-  streamConnectionsPerSubscriberMax: setting({
-    name: 'STREAM_CONNECTIONS_PER_SUBSCRIBER_MAX',
-    chapter: 'Delivery',
-    kind: count(1_000_000, 1),
-    default: 20,
-    unit: 'streams',
-    help: 'Sockets and event streams of one subscriber on this process.',
-  }),
-  streamDrainMsMax: setting({
-    name: 'STREAM_DRAIN_MS_MAX',
-    chapter: 'Delivery',
-    kind: count(600_000),
-    default: 3_000,
-    unit: 'ms',
-    help: 'A server that stops sends its streams away over this time, so that they do not all come to another one at once.',
-  }),
-} as const
-
 const retention = {
   idWindowHours: setting({
     name: 'ID_WINDOW_HOURS',
@@ -433,7 +368,15 @@ const retention = {
 }
 
 /** Every setting of the server, by its name in the config file. It parses, validates, documents and explains. */
-export const settings = { ...server, ...access, ...storage, ...intake, ...processing, ...delivery, ...retention } as const
+export const settings = {
+  ...server,
+  ...access,
+  ...storage,
+  ...intake,
+  ...processing,
+  ...delivery,
+  ...retention,
+} as const
 
 type Settings = typeof settings
 export type SettingKey = keyof Settings

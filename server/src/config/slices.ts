@@ -39,6 +39,14 @@ export function slices(values: SettingValues, read: Read) {
       connectionsPerSubscriberMax: values.streamConnectionsPerSubscriberMax,
       drainMsMax: values.streamDrainMsMax,
     },
+    webhooks: {
+      allowPrivate: values.webhookAllowPrivate,
+      attemptsMax: values.webhookAttempts,
+      retryBaseMs: values.webhookRetryBaseMs,
+      retryMaxMs: values.webhookRetryMaxMs,
+      timeoutMs: values.webhookTimeoutMs,
+      concurrency: values.webhookConcurrency,
+    },
     retention: {
       idWindowHours: values.idWindowHours,
       logHours: values.logRetentionHours,

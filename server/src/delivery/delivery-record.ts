@@ -84,6 +84,12 @@ export class DeliveryRecord {
     return textMessage([body.subarray(0, body.length - 1), Buffer.from(`,"position":"${position}"}`)])
   }
 
+  /** The event with its position, as the JSON of one request. */
+  withPosition(ahead?: Vector): string {
+    const { value } = this.record
+    return `${value.slice(0, -1)},"position":"${ahead ? this.positionAhead(ahead) : this.position}"}`
+  }
+
   /** A block of an event stream. */
   eventStream(ahead?: Vector): Buffer {
     if (ahead) return this.#encodeEventStream(this.positionAhead(ahead))

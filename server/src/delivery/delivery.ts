@@ -17,6 +17,10 @@ import type { Transport } from './session.ts'
 import { Stream } from './stream.ts'
 import { Wheel } from './wheel.ts'
 
+export type { DeliveryRecord } from './delivery-record.ts'
+export type { Encoding, Own } from './encoding.ts'
+export type { Stream } from './stream.ts'
+
 export interface DeliverySettings {
   /** Streams that this process serves. */
   readonly connectionsMax: number
@@ -50,7 +54,8 @@ export interface Connection extends Transport {
 
 export interface OpenStream {
   readonly subscriber: string | null
-  readonly caller: Caller
+  /** Null: the server itself, which needs no credential and is not counted among a subscriber's streams. */
+  readonly caller: Caller | null
   readonly connection: Connection
   readonly encoding: Encoding
   /** What the credential lets through at most. */
@@ -111,17 +116,19 @@ class LocalDelivery implements Delivery {
 
   async open(request: OpenStream): Promise<Stream | undefined> {
     if (this.#draining) throw stopping()
-    if (!this.#take(request.subscriber)) return undefined
+    const { caller, subscriber } = request
+    const counted = caller === null ? null : subscriber
+    if (!this.#take(counted)) return undefined
     let feed: Awaited<ReturnType<FeedOnDemand['acquire']>>
     try {
       feed = await this.#feeds.acquire()
     } catch (error) {
-      this.#giveBack(request.subscriber)
+      this.#giveBack(counted)
       throw error instanceof LogError ? error : new LogError('unavailable', String(error), { cause: error })
     }
     // A stop that began meanwhile does not know of this stream and would not send it away.
     if (this.#draining) {
-      this.#giveBack(request.subscriber)
+      this.#giveBack(counted)
       this.#feeds.release()
       throw stopping()
     }
@@ -182,13 +189,13 @@ class LocalDelivery implements Delivery {
   #ended(stream: Stream, code: number): void {
     if (!this.#streams.delete(stream)) return
     this.#wheel.delete(stream)
-    this.#giveBack(stream.subscriber)
+    if (stream.caller !== null) this.#giveBack(stream.subscriber)
     this.#feeds.release()
     this.#report.closed(stream, code)
   }
 
   #checkCaller(stream: Stream): void {
-    if (!this.#needs.isLive(stream.caller))
+    if (stream.caller !== null && !this.#needs.isLive(stream.caller))
       stream.end(closeCodes.unauthenticated, 'the credential is not valid any more')
   }
 }

@@ -43,7 +43,7 @@ const streamSchema = z
   .object({
     session: z.string(),
     subscriber: z.string().nullable(),
-    transport: z.enum(['websocket', 'plain', 'sse']),
+    transport: z.enum(['websocket', 'plain', 'sse', 'webhook']),
     state: z.enum(['quiet', 'waiting', 'replaying', 'live', 'lagging']),
     opened_at: z.iso.datetime(),
     filters: z.array(z.string()),

@@ -2,7 +2,7 @@ import type { GapReason, SlowPolicy } from '@pulse/protocol/frames'
 import type { Logger } from 'pino'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
-export type TransportName = 'websocket' | 'plain' | 'sse'
+export type TransportName = 'websocket' | 'plain' | 'sse' | 'webhook'
 
 /** What the report says of a stream. */
 export interface ReportedStream {

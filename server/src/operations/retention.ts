@@ -66,9 +66,15 @@ async function runOnce(needs: RetentionNeeds): Promise<RetentionResult> {
   const result = await withClient(needs.pool, async (client) => {
     await ensureDays(client, 'events')
     const daysDropped = await dropOldDays(client, now - settings.rowDays * dayMs)
-    const letters = await client.query('delete from dead_letters where failed_at < to_timestamp($1)', [
-      (now - settings.deadLetterDays * dayMs) / 1000,
-    ])
+    const lettersBefore = [(now - settings.deadLetterDays * dayMs) / 1000]
+    const letters = await client.query(
+      'delete from dead_letters where failed_at < to_timestamp($1)',
+      lettersBefore,
+    )
+    await client.query(
+      'delete from webhook_dead_letters where failed_at < to_timestamp($1) and not waiting',
+      lettersBefore,
+    )
     await client.query('delete from idempotency_keys where created_at < to_timestamp($1)', [
       (now - settings.idWindowHours * hourMs) / 1000,
     ])

@@ -24,6 +24,8 @@ export interface DeadLetter {
 }
 
 const uniqueViolation = '23505'
+/** Of what a receiver did not take; the id of the webhook follows. */
+const webhookPrefix = 'webhook:'
 
 interface Row {
   readonly [column: string]: unknown
@@ -31,7 +33,7 @@ interface Row {
 
 const select = `select id, event_id, event_type, user_id, event, error_class, error_message, handler, attempts, topic,
   partition, record_offset, state, ${instantSql('received_at')} as received, ${instantSql('failed_at')} as failed,
-  ${instantSql('redriven_at')} as redriven from dead_letters`
+  ${instantSql('redriven_at')} as redriven from all_dead_letters`
 
 function letterOf(row: Row): DeadLetter {
   return {
@@ -93,9 +95,13 @@ export async function getDeadLetter(pool: pg.Pool, id: string): Promise<DeadLett
   return letterOf(rows[0])
 }
 
-/** The dead letters that an event has become, oldest first: more than one after a redrive that failed again. */
+/** The dead letters that an event has become in the hands of handlers, oldest first: more than one after a redrive that failed again. */
 export async function deadLettersOf(pool: pg.Pool, eventId: string): Promise<DeadLetter[]> {
-  const rows = await limitedQuery<Row>(pool, `${select} where event_id = $1 order by failed_at`, [eventId])
+  const rows = await limitedQuery<Row>(
+    pool,
+    `${select} where event_id = $1 and handler not like '${webhookPrefix}%' order by failed_at`,
+    [eventId],
+  )
   return rows.map(letterOf)
 }
 
@@ -112,6 +118,10 @@ export async function redrive(
   const letter = await getDeadLetter(pool, id)
   if (letter.state === 'redriven')
     throw new ProblemError('conflict', 'This dead letter was redriven already.')
+  if (letter.handler.startsWith(webhookPrefix)) {
+    await redriveToWebhook(pool, id)
+    return { id, event_id: letter.event_id }
+  }
   const moved = await limitedWrite(
     pool,
     `with moved as (
@@ -138,4 +148,16 @@ export async function redrive(
       'Another event with this event_id was processed, or this one was redriven a moment ago.',
     )
   return { id, event_id: letter.event_id }
+}
+
+/** Lets the webhook's worker send it again. Throws ProblemError `conflict` if the webhook is gone. */
+async function redriveToWebhook(pool: pg.Pool, id: string): Promise<void> {
+  const moved = await limitedWrite(
+    pool,
+    `update webhook_dead_letters d set state = 'redriven', redriven_at = clock_timestamp(), waiting = true
+     where id = $1 and state = 'dead' and exists (select 1 from webhooks w where w.id = d.webhook_id) returning id`,
+    [id],
+  )
+  if (moved.length === 0)
+    throw new ProblemError('conflict', 'Its webhook was deleted, or it was redriven a moment ago.')
 }

@@ -1,0 +1,85 @@
+import { count, setting } from './setting.ts'
+import { yesNo } from './setting-kinds.ts'
+
+/** How events reach those who asked for them: filters, streams, webhooks. */
+export const delivery = {
+  filtersUnselectiveMax: setting({
+    name: 'FILTERS_UNSELECTIVE_MAX',
+    chapter: 'Delivery',
+    kind: count(100_000),
+    default: 100,
+    unit: 'filters',
+    help: 'Stored filters that no value leads to, so that each is asked of every event; one more is refused. 0 refuses them all.',
+  }),
+  streamConnectionsMax: setting({
+    name: 'STREAM_CONNECTIONS_MAX',
+    chapter: 'Delivery',
+    kind: count(1_000_000, 1),
+    default: 50_000,
+    unit: 'streams',
+    help: 'Sockets and event streams that this process serves. The system must allow as many open files.',
+  }),
+  streamConnectionsPerSubscriberMax: setting({
+    name: 'STREAM_CONNECTIONS_PER_SUBSCRIBER_MAX',
+    chapter: 'Delivery',
+    kind: count(1_000_000, 1),
+    default: 20,
+    unit: 'streams',
+    help: 'Sockets and event streams of one subscriber on this process.',
+  }),
+  streamDrainMsMax: setting({
+    name: 'STREAM_DRAIN_MS_MAX',
+    chapter: 'Delivery',
+    kind: count(600_000),
+    default: 3_000,
+    unit: 'ms',
+    help: 'A server that stops sends its streams away over this time, so that they do not all come to another one at once.',
+  }),
+  webhookAllowPrivate: setting({
+    name: 'WEBHOOK_ALLOW_PRIVATE',
+    chapter: 'Delivery',
+    kind: yesNo,
+    default: false,
+    help: 'Lets webhooks go to loopback, private and link-local addresses, and over plain http. Whoever may make a webhook can then reach whatever this machine can.',
+  }),
+  webhookAttempts: setting({
+    name: 'WEBHOOK_ATTEMPTS',
+    chapter: 'Delivery',
+    kind: count(100, 1),
+    default: 12,
+    unit: 'attempts',
+    help: 'Requests for one event of a webhook before it becomes a dead letter; later events of its key wait.',
+  }),
+  webhookRetryBaseMs: setting({
+    name: 'WEBHOOK_RETRY_BASE_MS',
+    chapter: 'Delivery',
+    kind: count(3_600_000, 1),
+    default: 1_000,
+    unit: 'ms',
+    help: 'Longest wait before the second request; it doubles with each, and the wait is a random part of it.',
+  }),
+  webhookRetryMaxMs: setting({
+    name: 'WEBHOOK_RETRY_MAX_MS',
+    chapter: 'Delivery',
+    kind: count(86_400_000, 1),
+    default: 600_000,
+    unit: 'ms',
+    help: 'Longest wait between two requests, unless the receiver asks for more with Retry-After (up to an hour).',
+  }),
+  webhookTimeoutMs: setting({
+    name: 'WEBHOOK_TIMEOUT_MS',
+    chapter: 'Delivery',
+    kind: count(120_000, 1),
+    default: 15_000,
+    unit: 'ms',
+    help: 'Time for a receiver to answer one request.',
+  }),
+  webhookConcurrency: setting({
+    name: 'WEBHOOK_CONCURRENCY',
+    chapter: 'Delivery',
+    kind: count(1_000, 1),
+    default: 16,
+    unit: 'requests',
+    help: 'Requests at a time to the receiver of one webhook, each of another key.',
+  }),
+} as const
