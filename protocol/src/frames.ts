@@ -16,6 +16,8 @@ export const subprotocol = 'pulse.v1'
 export const frameLimits = {
   /** Bytes of a frame that a client may send. */
   clientFrameBytesMax: 65_536,
+  /** Characters of a position: one of 1,024 partitions with offsets of 15 digits has 22,000. */
+  positionCharsMax: 32_768,
   /** A client that has sent no credential within this time is closed. */
   authMsMax: 5_000,
   heartbeatMs: 25_000,
@@ -90,7 +92,7 @@ const streamMembers = {
   conflate_by: z.string().startsWith('/').max(256).optional(),
 }
 
-const position = z.string().max(4_096)
+const position = z.string().max(frameLimits.positionCharsMax)
 
 export const clientFrameSchema = z.discriminatedUnion('type', [
   /** For clients that cannot send headers: an API key or token, as the first frame of a socket without a credential. */

@@ -33,9 +33,10 @@ export interface DeliveryRoutesNeeds {
 const closeMsMax = 1_000
 const fragmentsMax = 1_000
 
+// Lengths of addresses and headers have lower limits of their own; one that comes through them is not too long.
 const position = z
   .string()
-  .max(4_096)
+  .max(frameLimits.positionCharsMax)
   .optional()
   .describe('Where to go on: the position of the last event taken.')
 
@@ -168,7 +169,7 @@ function eventStreamRoute(http: Http, needs: Needs): void {
         position,
         ticket: z.string().optional(),
       }),
-      headers: z.object({ 'last-event-id': z.string().max(4_096).optional() }).loose(),
+      headers: z.object({ 'last-event-id': position }).loose(),
       response: {
         200: {
           description: 'The stream.',
