@@ -96,6 +96,11 @@ export interface LogBatch {
   readonly nextOffset: number
   /** Microseconds since 1970 by the log's clock. */
   readonly appendedAt: number
+  /**
+   * True where the reader had come to the end of the log with this batch when it looked: whoever is in no hurry may ask
+   * for the next one later, and gets more at once. A driver that does not know leaves it out.
+   */
+  readonly caughtUp?: boolean
 }
 
 /** One event as the log holds it. */

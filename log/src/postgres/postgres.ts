@@ -153,9 +153,10 @@ class PostgresLog implements EventLog {
       while (!signal.aborted) {
         const grown = this.#tail.wait(signal)
         const rows = await this.#page(client, topic, next, since)
-        for (const row of rows) {
+        const isAll = rows.length < limits.readBatchesMax && bytesOf(rows) < limits.readBytesMax / 2
+        for (const [n, row] of rows.entries()) {
           if (signal.aborted) return
-          const batch = toBatch(topic, row, next.get(row.partition) ?? 0)
+          const batch = toBatch(topic, row, next.get(row.partition) ?? 0, isAll && n === rows.length - 1)
           if (batch.records[0]?.offset !== next.get(row.partition)) throw missing(topic, row.partition, next)
           next.set(row.partition, batch.nextOffset)
           since.set(row.partition, new Date(batch.appendedAt / 1000 - limits.clockSlackMs).toISOString())
@@ -354,7 +355,9 @@ interface BatchRow {
   readonly bytes: Buffer
 }
 
-function toBatch(topic: Topic, row: BatchRow, wanted: number): LogBatch {
+const bytesOf = (rows: readonly BatchRow[]) => rows.reduce((sum, { bytes }) => sum + bytes.length, 0)
+
+function toBatch(topic: Topic, row: BatchRow, wanted: number, caughtUp: boolean): LogBatch {
   const baseOffset = Number(row.base_offset)
   const nextOffset = Number(row.last_offset) + 1
   const all = decodeBatch({
@@ -372,6 +375,7 @@ function toBatch(topic: Topic, row: BatchRow, wanted: number): LogBatch {
     records: wanted > baseOffset ? all.slice(wanted - baseOffset) : all,
     nextOffset,
     appendedAt: Number(row.appended_at),
+    ...(caughtUp && { caughtUp }),
   }
 }
 

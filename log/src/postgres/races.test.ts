@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openServices } from '@pulse/dev/services'
 import type pg from 'pg'
 import { joinGroup } from '../groups.ts'
-import { appendAll, aRecord, freshTopic, holdsFor } from '../suite-records.ts'
+import { appendAll, aRecord, freshTopic, holdsFor, nextBatch } from '../suite-records.ts'
 import { hadNoEffect } from './connection.ts'
 import { startCutProxy } from './cut-proxy.ts'
 import { daysBefore, dropPartition, ensureDay } from './day-partitions.ts'
@@ -182,6 +182,23 @@ describe('races in the postgres log', { skip }, () => {
       await until('it listens again', async () => (await young()) > 0)
       await holdsFor(1_500, 'one connection listens', async () => (await young()) === 1)
     })
+  })
+
+  test('a batch says whether the reader had come to the end with it', async () => {
+    const connection = await freshDatabase(services.address('postgres'))
+    await using log = await openPostgresLog(testOptions(connection))
+    const topic = freshTopic()
+    await log.declare([{ name: topic, partitions: 1 }])
+    for (let n = 0; n < 3; n++) await appendAll(log, [aRecord(topic, 'a')])
+    const stop = new AbortController()
+    const batches = log.read({ topic, offsets: new Map([[0, 0]]) }, stop.signal)[Symbol.asyncIterator]()
+    const said: boolean[] = []
+    for (let n = 0; n < 3; n++) said.push((await nextBatch(batches)).caughtUp === true)
+    assert.deepEqual(said, [false, false, true])
+    await appendAll(log, [aRecord(topic, 'a')])
+    assert.equal((await nextBatch(batches)).caughtUp, true)
+    stop.abort()
+    await batches.return?.()
   })
 
   test('a broken pipe is no answer of the database', () => {

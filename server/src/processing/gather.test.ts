@@ -8,7 +8,7 @@ const batch = (nr: number, records = 10) =>
     nextOffset: nr,
     records: Array.from({ length: records }, () => ({ value: '12345' })),
   }) as unknown as LogBatch
-const upTo = (records: number, chars = 1_000_000) => ({ records, chars })
+const upTo = (records: number, chars = 1_000_000) => ({ records, chars, paceMs: 0 })
 
 async function* some(
   count: number,
@@ -70,4 +70,23 @@ test('leaving early ends the reading', async () => {
   }
   for await (const _ of gather(endless(), upTo(10))) break
   assert.equal(ended, true)
+})
+
+test('while it keeps up with the log, nothing is fetched before the next round is due', async () => {
+  let fetched = 0
+  async function* live(): AsyncGenerator<LogBatch> {
+    for (;;) {
+      fetched++
+      yield { ...batch(fetched), caughtUp: true }
+    }
+  }
+  const rounds = gather(live(), { ...upTo(1_000), paceMs: 50 })
+  assert.equal((await rounds.next()).value?.length, 1)
+  const from = performance.now()
+  const second = rounds.next()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(fetched, 1, 'the log is left alone')
+  assert.equal((await second).value?.length, 1)
+  assert.ok(performance.now() - from > 40)
+  await rounds.return(undefined)
 })

@@ -1,40 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { LogBatch } from '@pulse/log'
 
 /**
  * Joins batches that are there already into rounds of up to about so many records and characters, so that a round
- * costs one transaction whether its events came one by one or in thousands, and bounded memory. It never waits for a round to fill: what has come
- * by the end of the current turn of the event loop goes.
+ * costs one transaction whether its events came one by one or in thousands, and bounded memory. The first events after
+ * a quiet moment go at once. Under a steady stream a round begins `paceMs` after the one before at the earliest, and
+ * nothing is fetched in between: looking into the log after every append of others cost more than the work itself.
  */
 export async function* gather(
   batches: AsyncIterable<LogBatch>,
-  max: { readonly records: number; readonly chars: number },
+  max: { readonly records: number; readonly chars: number; readonly paceMs: number },
 ): AsyncGenerator<readonly LogBatch[]> {
   const iterator = batches[Symbol.asyncIterator]()
   try {
-    let next = iterator.next()
+    let asked: Promise<IteratorResult<LogBatch>> | undefined
     for (;;) {
-      const first = await next
+      const first = await (asked ?? iterator.next())
+      asked = undefined
       if (first.done) return
+      const begunAt = performance.now()
       const round = [first.value]
-      let room = {
-        records: max.records - first.value.records.length,
-        chars: max.chars - charsOf(first.value),
-      }
-      next = iterator.next()
-      while (room.records > 0 && room.chars > 0) {
-        const more = await Promise.race([next, endOfTurn()])
+      let last = first.value
+      let room = { records: max.records - last.records.length, chars: max.chars - charsOf(last) }
+      while (room.records > 0 && room.chars > 0 && !last.caughtUp) {
+        asked = iterator.next()
+        const more = await Promise.race([asked, endOfTurn()])
         if (more === undefined) break
+        asked = undefined
         if (more.done) {
           yield round
           return
         }
-        round.push(more.value)
-        room = { records: room.records - more.value.records.length, chars: room.chars - charsOf(more.value) }
-        next = iterator.next()
+        last = more.value
+        round.push(last)
+        room = { records: room.records - last.records.length, chars: room.chars - charsOf(last) }
       }
+      if (!last.caughtUp) asked ??= iterator.next()
       // A failure of the read-ahead is met when its turn comes; until then it must not count as unhandled.
-      next.catch(() => {})
+      asked?.catch(() => {})
       yield round
+      const restMs = last.caughtUp ? begunAt + max.paceMs - performance.now() : 0
+      if (restMs > 0) await delay(restMs)
     }
   } finally {
     await iterator.return?.()

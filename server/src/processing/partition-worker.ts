@@ -22,8 +22,11 @@ import type { ProcessingReport } from './report.ts'
 import { Retries } from './retries.ts'
 import { EventIdConflict, storeOutcomes } from './store.ts'
 
-/** A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. */
-const roundMax = { records: 2_000, chars: 8 * 1024 * 1024 } as const
+/**
+ * A round is one transaction; 2,000 rows take about 40 ms and keep few events in doubt after a crash. Under a steady stream
+ * one every 20 ms keeps an event's way to its row below 50 ms and costs a third less than one after each append.
+ */
+const roundMax = { records: 2_000, chars: 8 * 1024 * 1024, paceMs: 20 } as const
 
 export interface WorkerNeeds {
   readonly pool: pg.Pool
