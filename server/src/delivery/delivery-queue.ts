@@ -10,9 +10,16 @@ export interface QueuedEvent {
   readonly ahead: Vector | undefined
 }
 
+/** A frame about the stream that waits. */
+export interface QueuedNote {
+  readonly note: Buffer
+  /** Everything below was told of once it is written: what waits before it must not count as told yet. */
+  readonly to: Vector | undefined
+}
+
 interface Entry {
-  /** Undefined once a later event of its key has taken its place. */
-  item: QueuedEvent | Buffer | undefined
+  /** Undefined once it was taken, or a later event of its key has taken its place. */
+  item: QueuedEvent | QueuedNote | undefined
   readonly bytes: number
 }
 
@@ -35,13 +42,13 @@ export class DeliveryQueue {
     return this.#entries.length === this.#replaced
   }
 
-  pushNote(note: Buffer): void {
-    this.#push({ item: note, bytes: note.length })
+  pushNote(note: Buffer, to?: Vector): void {
+    this.#push({ item: { note, to }, bytes: note.length })
   }
 
   /** With a key, an event of the same key that still waits is let go. */
   push(event: QueuedEvent, key?: string): void {
-    const entry = { item: event, bytes: event.delivery.bytes }
+    const entry: Entry = { item: event, bytes: event.delivery.bytes }
     this.#push(entry)
     if (key === undefined) return
     const before = this.#byKey.get(key)
@@ -54,38 +61,46 @@ export class DeliveryQueue {
   }
 
   /** Takes one note, or events of about so many bytes. */
-  take(bytesMax: number): { note: Buffer } | { events: QueuedEvent[] } | undefined {
+  take(bytesMax: number): QueuedNote | { events: QueuedEvent[] } | undefined {
     const events: QueuedEvent[] = []
     let taken = 0
     let count = 0
-    let note: Buffer | undefined
+    let note: QueuedNote | undefined
     for (; count < this.#entries.length && taken < bytesMax; count++) {
-      const { item, bytes } = this.#entries[count] as Entry
+      const entry = this.#entries[count] as Entry
+      const { item } = entry
       if (item === undefined) {
         this.#replaced--
         continue
       }
-      if (Buffer.isBuffer(item)) {
+      if ('note' in item) {
         if (events.length > 0) break
         note = item
-        taken = bytes
+        taken = entry.bytes
         count++
         break
       }
       events.push(item)
-      taken += bytes
+      taken += entry.bytes
+      // Its key still leads to it, and what has left cannot be replaced.
+      entry.item = undefined
     }
     this.#bytes -= taken
     if (count === this.#entries.length) this.#forget()
     else this.#entries = this.#entries.slice(count)
-    if (note) return { note }
+    if (note) return note
     return events.length > 0 ? { events } : undefined
   }
 
-  /** The first event that waits. */
-  first(): QueuedEvent | undefined {
-    for (const { item } of this.#entries) if (item && !Buffer.isBuffer(item)) return item
-    return undefined
+  /** The first event that waits, and up to where the notes before it will have told. */
+  first(): { event: QueuedEvent | undefined; told: Vector[] } {
+    const told: Vector[] = []
+    for (const { item } of this.#entries) {
+      if (item === undefined) continue
+      if ('delivery' in item) return { event: item, told }
+      if (item.to) told.push(item.to)
+    }
+    return { event: undefined, told }
   }
 
   /** Lets go of the oldest until about so many bytes are left, but never of the last one. */
@@ -100,14 +115,21 @@ export class DeliveryQueue {
   }
 
   /** Puts a note before everything that waits. */
-  putFirst(note: Buffer): void {
-    this.#entries.unshift({ item: note, bytes: note.length })
+  putFirst(note: Buffer, to: Vector): void {
+    this.#entries.unshift({ item: { note, to }, bytes: note.length })
     this.#bytes += note.length
   }
 
-  /** Lets go of the events; what was to be told about the stream still is. */
+  /**
+   * Lets go of the events; what was to be told about the stream still is. Not how far it had come behind one of the
+   * events, because it goes on from before that one.
+   */
   clearEvents(): void {
-    const notes = this.#entries.filter(({ item }) => Buffer.isBuffer(item))
+    let isBehind = false
+    const notes = this.#entries.filter(({ item }) => {
+      isBehind ||= item !== undefined && 'delivery' in item
+      return item !== undefined && 'note' in item && !(isBehind && item.to)
+    })
     this.clear()
     for (const entry of notes) this.#push(entry)
   }

@@ -7,6 +7,7 @@ import type { EventLog, LogRecord, NewRecord } from '@pulse/log'
 import { migrate } from '@pulse/log/migrate'
 import { openPostgresLog } from '@pulse/log/postgres'
 import pg from 'pg'
+import { keysOf } from '../subscriptions/control-records.ts'
 import { matches } from '../subscriptions/matches.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import { createV1Encoding } from './encoding.ts'
@@ -191,6 +192,13 @@ export class DeliveryWorld implements AsyncDisposable {
     for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
   }
 
+  /** Appends a record to every partition that only servers see. */
+  async announce(name: string): Promise<void> {
+    const type = `pulse.${name}`
+    const records = keysOf(this.slots.count).map((key) => ({ ...this.#record(['control'], type), key, type }))
+    for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
+  }
+
   /** Appends events until something holds; returns how many. Fails after 20 s. */
   async writeUntil(holds: () => boolean): Promise<number> {
     const deadline = performance.now() + 20_000
@@ -210,11 +218,11 @@ export class DeliveryWorld implements AsyncDisposable {
     return this.live.scan.vector.slice()
   }
 
-  #record(kinds: readonly string[]): NewRecord {
+  #record(kinds: readonly string[], type = 'delivery.tested'): NewRecord {
     const number = this.#written++
     const id = randomUUID()
     const value = JSON.stringify({
-      ...{ event_id: id, event_type: 'delivery.tested', user_id: `user_${number % 97}` },
+      ...{ event_id: id, event_type: type, user_id: `user_${number % 97}` },
       ...{ timestamp: new Date().toISOString(), properties: { kind: kinds[number % kinds.length], number } },
       ...{ source: null, schema_version: 1 },
     })
@@ -223,7 +231,7 @@ export class DeliveryWorld implements AsyncDisposable {
     return {
       topic: this.topic,
       key: `user_${number % 97}`,
-      type: 'delivery.tested',
+      type,
       value,
       receivedAt,
       id,

@@ -113,7 +113,17 @@ export class Replays implements AsyncDisposable {
   }
 
   async #run(cohort: readonly Waiting[]): Promise<void> {
-    const scan = this.#scanOf(cohort)
+    let scan: Scan
+    try {
+      scan = this.#scanOf(cohort)
+    } catch (error) {
+      // Nobody waits for this promise: an error that left here would end the process.
+      this.#needs.failed(
+        cohort.map(({ session }) => session),
+        error,
+      )
+      return
+    }
     this.#scans.add(scan)
     const counted = { records: 0, since: performance.now() }
     const { size } = scan
@@ -189,7 +199,7 @@ export class Replays implements AsyncDisposable {
       const to = place.slice()
       to[slot] = Math.max(place[slot] as number, live.scan.vector[slot] as number)
       session.gap(slots.format(place), to, 'corrupt')
-      this.add(session, to)
+      if (session.state.kind !== 'closed') this.add(session, to)
     }
   }
 
@@ -283,7 +293,8 @@ export class Replays implements AsyncDisposable {
         scan.leave(session)
         const to = place.map((offset, slot) => Math.max(offset, start[slot] as number))
         if (!reaches(place, start)) session.gap(slots.format(place), to, 'retention')
-        this.add(session, to)
+        // It may have ended while the log was asked, or because it has no words for a gap.
+        if (session.state.kind !== 'closed') this.add(session, to)
       }
     } catch (error) {
       this.#needs.failed(sessions, error)

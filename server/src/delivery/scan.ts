@@ -1,5 +1,6 @@
 import type { LogBatch, LogRecord } from '@pulse/log'
 import type { Event } from '@pulse/protocol/event'
+import { matches } from '../subscriptions/matches.ts'
 import type { MatchingIndex } from '../subscriptions/matching-index.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import { DeliveryRecord } from './delivery-record.ts'
@@ -147,6 +148,7 @@ export class Scan {
     for (let n = 0; n < found; n++) {
       const handle = this.#handles[this.#index.found[n] as number]
       if (!handle || !applies(handle, slot, record.offset)) continue
+      if (handle.filter.guard && !matches(handle.filter.guard, delivery.record.event)) continue
       if (handle.session.matches(delivery, handle.filter)) sessions.push(handle.session)
     }
     for (const session of sessions) {
@@ -171,16 +173,18 @@ export class Scan {
   /** A control record was met: from its offset on the change applies in this partition. */
   change(change: FilterChange, slot: number, offset: number): void {
     for (const session of [...(this.#sessions.get(change.subscriber) ?? [])]) {
-      const tree = change.filter && session.enforce(change.filter)
-      this.replace(session, changed(session.filters, { change, tree, slot, offset, vector: this.vector }))
+      const filter = change.filter && session.enforce(change.filter)
+      // What waits for a slow reader may be let go of, and is then asked once more of the filters that it came by.
+      const vector = session.owedFrom() ?? this.vector
+      this.replace(session, changed(session.filters, { change, filter, slot, offset, vector }))
     }
   }
 
   #add(session: Session, filter: SessionFilter): void {
     const number = this.#free.pop() ?? this.#handles.length
+    this.#index.add(number, filter.tree)
     this.#handles[number] = { session, filter }
     this.#numbers.set(filter, number)
-    this.#index.add(number, filter.tree)
     this.#needles = undefined
   }
 
@@ -213,20 +217,21 @@ function applies({ session, filter }: Handle, slot: number, offset: number): boo
 interface Met {
   readonly change: FilterChange
   /** The new filter, with what the credential lets through. */
-  readonly tree: Tree | undefined
+  readonly filter: Pick<SessionFilter, 'tree' | 'guard'> | undefined
   readonly slot: number
   readonly offset: number
-  /** Where the scan stands. */
+  /** What lies below is not asked for again. */
   readonly vector: Vector
 }
 
 /** The filters of a session after a change was met in one partition; those that apply nowhere any more are gone. */
 export function changed(filters: readonly SessionFilter[], met: Met): SessionFilter[] {
-  const { change, tree, slot, offset, vector } = met
+  const { change, filter: news, slot, offset, vector } = met
   const nowhere = () => vector.map(() => Number.POSITIVE_INFINITY)
   let isKnown = false
   for (const filter of filters) {
-    if (filter.name !== change.name) continue
+    // The connection's own filter is of version 0, and no stored one that has its name ends it.
+    if (filter.name !== change.name || filter.version === 0) continue
     if (filter.version === change.version) {
       isKnown = true
       if (filter.since) filter.since[slot] = Math.min(filter.since[slot] as number, offset)
@@ -236,10 +241,10 @@ export function changed(filters: readonly SessionFilter[], met: Met): SessionFil
     }
   }
   const added: SessionFilter[] = []
-  if (!isKnown && tree) {
+  if (!isKnown && news) {
     const since = nowhere()
     since[slot] = offset
-    added.push({ name: change.name, version: change.version, tree, since, until: null })
+    added.push({ name: change.name, version: change.version, ...news, since, until: null })
   }
   return [...filters, ...added].filter(({ until }) => !until || !reaches(vector, until))
 }

@@ -1,5 +1,7 @@
 import { closeCodes } from '@pulse/protocol/close-codes'
 import type { GapReason, SlowPolicy } from '@pulse/protocol/frames'
+import { clausesOf } from '../subscriptions/clauses.ts'
+import { FilterError } from '../subscriptions/filter-error.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import { DeliveryQueue, type QueuedEvent } from './delivery-queue.ts'
 import type { DeliveryRecord } from './delivery-record.ts'
@@ -37,6 +39,8 @@ export interface SessionFilter {
   since: Vector | null
   /** Per slot the offset from which it applies no more; null: no later version is known. */
   until: Vector | null
+  /** Asked beside the tree: what the credential lets through at most, where both are too wide for one. */
+  readonly guard?: Tree
   /** What a delivery that it alone matches says of it, once that was asked for. */
   matched?: Buffer
 }
@@ -110,10 +114,12 @@ export class Session {
     this.told = new Float64Array(needs.slots.count)
   }
 
-  /** A filter with what the credential lets through at most. */
-  enforce(tree: Tree): Tree {
+  /** A filter with what the credential lets through at most: as one tree, which is found sooner, if an index takes it. */
+  enforce(tree: Tree): Pick<SessionFilter, 'tree' | 'guard'> {
     const { enforced } = this.needs
-    return enforced ? { kind: 'all', of: [enforced, tree] } : tree
+    if (!enforced) return { tree }
+    const both: Tree = { kind: 'all', of: [enforced, tree] }
+    return fits(both) ? { tree: both } : { tree, guard: enforced }
   }
 
   get queuedBytes(): number {
@@ -195,13 +201,16 @@ export class Session {
     return true
   }
 
-  /** Says that what lies between will not come. */
+  /** Says that what lies between will not come; a reader that has no words for it is sent away. */
   gap(from: string, to: Vector, reason: GapReason): void {
-    this.told.set(to)
+    if (this.state.kind === 'closed') return
     this.counted.gaps++
     this.needs.report.gap(reason)
     const bytes = this.needs.encoding.gap(from, this.needs.slots.format(to), reason)
-    if (bytes) this.note(bytes)
+    if (bytes) {
+      this.#queue.pushNote(bytes, to.slice())
+      this.needs.dirty(this)
+    } else this.end(closeCodes.position_gone, 'events are missing; come back without the position')
   }
 
   /** Writes what waits, as far as the socket takes it. */
@@ -209,6 +218,7 @@ export class Session {
     while (this.#ready && this.state.kind !== 'closed') {
       const taken = this.#queue.take(queueLimits.writeBytesMax)
       if (!taken) break
+      if ('note' in taken && taken.to) atLeast(this.told, taken.to)
       this.#ready = this.needs.transport.write('note' in taken ? taken.note : this.#encode(taken.events))
       if (!this.#ready) this.#unreadyAt = performance.now()
     }
@@ -227,10 +237,15 @@ export class Session {
 
   /** Takes it out of its scan and lets go of what waits. Returns from where it must go on. */
   suspend(): Vector {
-    const first = this.#queue.first()
-    const place = first ? this.#noLess(first.delivery.placeBefore()) : this.told.slice()
+    const place = this.owedFrom() ?? atLeast(this.told.slice(), ...this.#queue.first().told)
     this.#queue.clearEvents()
     return place
+  }
+
+  /** From where it would go on if its queue were let go of now; undefined if no event waits. */
+  owedFrom(): Vector | undefined {
+    const { event, told } = this.#queue.first()
+    return event && atLeast(this.#noLess(event.delivery.placeBefore()), ...told)
   }
 
   end(code: number, reason: string): void {
@@ -290,14 +305,12 @@ export class Session {
     const { slots, encoding, report } = this.needs
     const from = slots.format(this.told)
     this.#queue.dropOldest(queueLimits.bytesMax / 2)
-    const first = this.#queue.first()
-    if (!first) return
-    const to = this.#noLess(first.delivery.placeBefore())
-    this.told.set(to)
+    const to = this.owedFrom()
+    if (!to) return
     this.counted.gaps++
     report.gap('dropped')
     const note = encoding.gap(from, slots.format(to), 'dropped')
-    if (note) this.#queue.putFirst(note)
+    if (note) this.#queue.putFirst(note, to)
     this.needs.dirty(this)
   }
 
@@ -306,5 +319,23 @@ export class Session {
     for (let slot = 0; slot < vector.length; slot++)
       vector[slot] = Math.max(vector[slot] as number, this.told[slot] as number, this.ahead?.[slot] ?? 0)
     return vector
+  }
+}
+
+/** Raises every slot to the highest of the others. */
+function atLeast(vector: Vector, ...others: readonly Vector[]): Vector {
+  for (const other of others)
+    for (let slot = 0; slot < vector.length; slot++)
+      vector[slot] = Math.max(vector[slot] as number, other[slot] as number)
+  return vector
+}
+
+function fits(tree: Tree): boolean {
+  try {
+    clausesOf(tree)
+    return true
+  } catch (error) {
+    if (error instanceof FilterError) return false
+    throw error
   }
 }

@@ -108,7 +108,11 @@ export class Stream {
     const [filters, range] = await Promise.all([this.#loadFilters(), presented && live.range()])
     if (this.session.state.kind === 'closed') return 'ended'
     // From here on nothing waits: what the feed has met since the filters were asked for is added by hand.
-    this.session.filters = this.#withNews(filters, seen)
+    this.session.filters = this.#withNews(
+      filters,
+      seen,
+      presented?.kind === 'ok' ? presented.vector : undefined,
+    )
     if (!presented)
       this.session.filters = this.session.filters.filter((each) => !hasEnded(each, live.scan.vector))
     if (this.session.filters.length === 0) return 'no_filter'
@@ -119,7 +123,8 @@ export class Stream {
     }
     if (presented.kind === 'epoch' || !reaches(range.end, presented.vector)) {
       if (options.strict) return 'gone'
-      this.session.gap(from ?? '', live.scan.vector.slice(), 'epoch')
+      this.session.startAt(live.scan.vector)
+      this.session.gap(from ?? '', live.scan.vector, 'epoch')
       live.adopt(this.session, live.scan.vector)
       return 'begun'
     }
@@ -128,6 +133,7 @@ export class Stream {
     )
     if (!reaches(presented.vector, range.start)) {
       if (options.strict) return 'gone'
+      this.session.startAt(place)
       this.session.gap(from ?? '', place, 'retention')
     } else this.#start(place)
     replays.add(this.session, place)
@@ -139,7 +145,11 @@ export class Stream {
     this.#own = own
     const { session } = this
     const others = session.filters.filter(({ name, version }) => name !== ownFilterName || version > 0)
-    const filters = own ? [...others, this.#ownFilter(own)] : others
+    this.#replace(own ? [...others, this.#ownFilter(own)] : others)
+  }
+
+  #replace(filters: SessionFilter[]): void {
+    const { session } = this
     const { live, replays } = this.#needs.feed
     if (!live.scan.replace(session, filters) && !replays.replace(session, filters)) session.filters = filters
   }
@@ -175,7 +185,10 @@ export class Stream {
   /** Says how far the stream has come, if nothing waits; false if something does. */
   checkpoint(id?: string): boolean {
     const place = this.session.state.kind === 'read' ? this.place() : undefined
-    return place !== undefined && this.session.checkpoint(place, id)
+    if (place === undefined || !this.session.checkpoint(place, id)) return false
+    const filters = this.session.filters.filter((each) => !hasEnded(each, place))
+    if (filters.length < this.session.filters.length) this.#replace(filters)
+    return true
   }
 
   /** Answers a ping: with how far the stream has come if that can be said now, else with where it stood last. */
@@ -214,7 +227,7 @@ export class Stream {
       // It ended in another life of the log, so in this one it never applied.
       if (until && !ended) continue
       filters.push({
-        ...{ name, version, tree: this.session.enforce(tree) },
+        ...{ name, version, ...this.session.enforce(tree) },
         since: since && this.#vectorOf(since),
         until: ended,
       })
@@ -229,10 +242,11 @@ export class Stream {
   }
 
   #ownFilter(tree: Tree): SessionFilter {
-    return { name: ownFilterName, version: 0, tree: this.session.enforce(tree), since: null, until: null }
+    return { name: ownFilterName, version: 0, ...this.session.enforce(tree), since: null, until: null }
   }
 
-  #withNews(filters: SessionFilter[], seen: number): SessionFilter[] {
+  /** `from`: what lies at or beyond it is asked for; undefined: only what comes now. */
+  #withNews(filters: SessionFilter[], seen: number, from: Vector | undefined): SessionFilter[] {
     const { live } = this.#needs.feed
     let known = filters
     for (let number = seen; number < live.recent.end; number++) {
@@ -241,10 +255,10 @@ export class Stream {
         if (!entry || change.subscriber !== this.subscriber) continue
         known = changed(known, {
           change,
-          tree: change.filter && this.session.enforce(change.filter),
+          filter: change.filter && this.session.enforce(change.filter),
           slot: entry.slot,
           offset: entry.end - 1,
-          vector: live.scan.vector,
+          vector: from ?? live.scan.vector,
         })
       }
     }
