@@ -55,12 +55,9 @@ export async function watchFlights(
   prefix: string,
 ): Promise<Watching> {
   const subscribers = wishes.map((wish, n) => ({ n, wish, subscriber: `${prefix}-${n}` }))
-  const left = subscribers.toReversed()
-  const store = async () => {
-    for (let next = left.pop(); next !== undefined; next = left.pop())
-      await client.filters.create({ subscriber_id: next.subscriber, ...filterOf(next.wish, next.n) })
-  }
-  await Promise.all(Array.from({ length: inFlightMax }, store))
+  await eachOf(subscribers, async ({ n, wish, subscriber }) => {
+    await client.filters.create({ subscriber_id: subscriber, ...filterOf(wish, n) })
+  })
   const watchers = subscribers.map(({ subscriber, wish }) => watch(client, subscriber, wish))
   await until('all streams are live', 60_000, () =>
     watchers.every(({ stream }) => stream.connection.kind === 'live'),
@@ -73,8 +70,23 @@ export async function watchFlights(
       )
       return await compareAll(watchers, database, source)
     },
-    [Symbol.asyncDispose]: async () => void (await Promise.all(watchers.map(({ stream }) => stream.close()))),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(watchers.map(({ stream }) => stream.close()))
+      // A run has names of its own: without this each would leave as many filters as it has subscribers.
+      await eachOf(subscribers, async ({ subscriber }) => {
+        await client.filters.remove(subscriber, 'default')
+      })
+    },
   }
+}
+
+/** Does something for each, some at a time. */
+async function eachOf<Item>(items: readonly Item[], act: (item: Item) => Promise<void>): Promise<void> {
+  const left = items.toReversed()
+  const work = async () => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) await act(next)
+  }
+  await Promise.all(Array.from({ length: inFlightMax }, work))
 }
 
 function watch(client: Client, subscriber: string, wish: FlightWish): Watcher {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pulse } from '@pulse/cli'
 import { createClient } from '@pulse/client'
@@ -64,7 +64,20 @@ function readOptions(words: readonly string[]): Options {
       json: { type: 'boolean', default: false },
     },
   })
-  return { ...values, flights: Number(values.flights), subscribers: Number(values.subscribers) }
+  const { over, json } = values
+  return {
+    ...{ over, json },
+    // PostgreSQL's socket is only known as one by a path from the root.
+    data: resolve(values.data),
+    flights: wholeNumber('flights', values.flights),
+    subscribers: wholeNumber('subscribers', values.subscribers),
+  }
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(text))
+    throw new Error(`--${name} is a whole number from 1 to 99999, not ${text}.`)
+  return Number(text)
 }
 
 /** Address and key of the server that runs in a data folder. Rejects if none does. */

@@ -12,8 +12,10 @@ const live: Readonly<Record<string, (story: Story) => Promise<void>>> = {
   'flights-live': (told) => flightsLive(process, told, options),
 }
 
-if (story) {
-  const tell = live[story.name]
+const tell = story && live[story.name]
+const asksForHelp = name === '--help' || (tell !== undefined && options.includes('--help'))
+
+if (story && !asksForHelp) {
   if (tell)
     await tell(story).catch((error: unknown) => {
       process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
@@ -23,7 +25,7 @@ if (story) {
 } else {
   const lines = stories.map((one) => `  ${one.name.padEnd(14)}${one.description}`)
   const usage = `Stories (npm run story -- NAME):\n${lines.join('\n')}\n`
-  if (name === undefined || name === '--help') process.stdout.write(usage)
+  if (name === undefined || asksForHelp) process.stdout.write(usage)
   else {
     process.stderr.write(`There is no story '${name}'.\n${usage}`)
     process.exitCode = 2

@@ -49,23 +49,31 @@ const expression = z
   .min(1)
   .describe('A condition for people: `event_type = "order.*" and properties.amount > 100`.')
 
+/** What is said where it cannot be told which form was meant. */
+const oneForm = {
+  error:
+    'must say what matches in exactly one form: expression, pattern, or event_types (with user_tiers and min_amount)',
+}
+
 /** What a filter asks for, in one of three forms. */
-export const conditionSchema = z.union([
-  simpleFilterSchema,
-  z.strictObject({ pattern }),
-  z.strictObject({ expression }),
-])
+export const conditionSchema = z.union(
+  [simpleFilterSchema, z.strictObject({ pattern }), z.strictObject({ expression })],
+  oneForm,
+)
 export type Condition = z.infer<typeof conditionSchema>
 
 const owner = { subscriber_id: subscriberIdSchema, name: filterNameSchema.optional() }
 
 /** Body of `POST /filters`. */
 export const filterBodySchema = z
-  .union([
-    z.strictObject({ ...owner, ...simpleMembers }),
-    z.strictObject({ ...owner, pattern }),
-    z.strictObject({ ...owner, expression }),
-  ])
+  .union(
+    [
+      z.strictObject({ ...owner, ...simpleMembers }),
+      z.strictObject({ ...owner, pattern }),
+      z.strictObject({ ...owner, expression }),
+    ],
+    oneForm,
+  )
   .meta({
     id: 'FilterBody',
     examples: [
@@ -84,11 +92,14 @@ const changed = { subscriber_id: subscriberIdSchema.optional(), name: filterName
 
 /** Body of `PUT`: the path says whose filter it is and how it is called; the members that say so too are not looked at. */
 export const filterChangeSchema = z
-  .union([
-    z.strictObject({ ...changed, ...simpleMembers }),
-    z.strictObject({ ...changed, pattern }),
-    z.strictObject({ ...changed, expression }),
-  ])
+  .union(
+    [
+      z.strictObject({ ...changed, ...simpleMembers }),
+      z.strictObject({ ...changed, pattern }),
+      z.strictObject({ ...changed, expression }),
+    ],
+    oneForm,
+  )
   .meta({ id: 'FilterChange' })
 export type FilterChangeBody = z.infer<typeof filterChangeSchema>
 

@@ -48,7 +48,7 @@ function report(terminal: Terminal, explanation: Explanation): void {
   }
   terminal.print(`  event      ${explanation.event_id}, at ${position}`)
   terminal.print(
-    `  in the log ${replayable ? 'yes: who resumes from before it can get it' : 'no: retention has taken it'}`,
+    `  in the log ${replayable ? 'yes: a stream that resumes from before it reads it again' : 'no: retention has taken it'}`,
   )
   for (const { session, transport, state, place } of streams)
     terminal.print(

@@ -103,8 +103,13 @@ function createServe(needs: Needs): (webSocket: WebSocket, from: SocketOrigin) =
   }
 }
 
-const notAllowed = (subscriber: string) =>
-  new ProblemError('forbidden', `The credential may not read the stream of ${subscriber}.`)
+const notAllowed = (subscriber: string | undefined) =>
+  new ProblemError(
+    'forbidden',
+    subscriber === undefined
+      ? 'The credential may only read the streams of some subscribers: name one of them.'
+      : `The credential may not read the stream of ${subscriber}.`,
+  )
 
 interface PlainNeeds extends Needs {
   readonly subscriber: string
@@ -208,7 +213,7 @@ async function follow(
 ): Promise<void> {
   const caller = callerOf(request)
   const { subscriber } = needs
-  if (!mayReadSubscriber(caller, subscriber ?? undefined)) throw notAllowed(subscriber ?? 'everyone')
+  if (!mayReadSubscriber(caller, subscriber ?? undefined)) throw notAllowed(subscriber ?? undefined)
   const own = needs.filter === undefined ? undefined : needs.compile({ expression: needs.filter })
   const enforced = needs.enforcedOf(caller)
   const connection = new EventStreamConnection(reply.raw, reply.getHeaders())
@@ -222,6 +227,8 @@ async function follow(
     })
   if (!stream) throw new ProblemError('rate_limited', 'There are too many streams.', { retryAfter: 5 })
   request.raw.once('close', () => stream.end(closeCodes.done, ''))
+  // Gone while the feed was opened: what tells of it was told already.
+  if (reply.raw.destroyed) stream.end(closeCodes.done, '')
   const begun = await stream.begin(needs.from, { ...(own && { own }) }).catch((error: unknown) => {
     stream.end(closeCodes.internal, '')
     throw asProblem(error)

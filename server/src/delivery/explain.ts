@@ -131,11 +131,16 @@ function answerOf(
     case 'filter_changed':
       return 'A filter that matched it was changed or deleted before the event.'
     case 'does_not_match':
-      return `No filter matches it. ${filters
-        .filter(({ applies }) => applies === 'yes')
-        .map(({ name, failed }) => `${name}: ${failed.join('; ')}`)
-        .join('. ')}`
+      return `No filter matches it. ${reasons(filters)}`
   }
+}
+
+/** Why not, by the filters that held where the event stands; if none did, by those that there are. */
+function reasons(filters: readonly FilterSays[]): string {
+  const held = filters.filter(({ applies }) => applies === 'yes')
+  return (held.length > 0 ? held : filters)
+    .map(({ name, failed }) => `${name}: ${failed.join('; ')}`)
+    .join('. ')
 }
 
 const names = (filters: readonly FilterSays[]) => filters.map(({ name }) => name).join(', ')

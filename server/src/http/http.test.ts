@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { problemSchema } from '@pulse/protocol/problem'
+import { z } from 'zod'
 import { dashboard } from './dashboard.ts'
 import { asJson, asWriter, openHttpWorld } from './http-world.ts'
 import { ProblemError } from './problem-error.ts'
@@ -79,6 +80,37 @@ test('validation errors are problems with a JSON Pointer for each wrong member',
   const { detail, errors } = await problemOf(query)
   assert.equal(detail, 'The query is not valid: /limit must be at most 10.')
   assert.deepEqual(errors, [{ pointer: '/limit', detail: 'must be at most 10' }])
+})
+
+test('of a member that has several forms the mistakes of the form that was meant are told', async () => {
+  await using world = await openHttpWorld({
+    routes: (http) =>
+      void http.post('/forms', {
+        config: { access: 'events:write' },
+        schema: {
+          body: z.object({
+            of: z.union(
+              [z.strictObject({ text: z.string() }), z.strictObject({ low: z.number(), high: z.number() })],
+              { error: 'must be a text or a range' },
+            ),
+          }),
+        },
+        handler: async () => ({}),
+      }),
+  })
+  const told = async (of: unknown) => {
+    const answer = await world.fetch('/forms', {
+      method: 'POST',
+      headers: asJson,
+      body: JSON.stringify({ of }),
+    })
+    return (await problemOf(answer)).errors
+  }
+  assert.deepEqual(await told({ text: 5 }), [{ pointer: '/of/text', detail: 'must be text' }])
+  assert.deepEqual(await told({ low: 1, high: 'x' }), [{ pointer: '/of/high', detail: 'must be a number' }])
+  assert.deepEqual(await told({ text: 'a', odd: 1 }), [{ pointer: '/of/odd', detail: 'is not known here' }])
+  assert.deepEqual(await told({ low: 1, text: 'a' }), [{ pointer: '/of/low', detail: 'is not known here' }])
+  assert.deepEqual(await told('a'), [{ pointer: '/of', detail: 'must be a text or a range' }])
 })
 
 test('an address above its limit is 414 everywhere, one at its limit is not', async () => {

@@ -30,9 +30,25 @@ export const compileValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, htt
 
 function membersOf(issue: z.core.$ZodIssue): readonly InvalidMember[] {
   const pointer = issue.path.map((step) => `/${escapePointer(String(step))}`).join('')
-  if (issue.code !== 'unrecognized_keys') return [{ pointer, detail: issue.message }]
   // A member that nobody expects is named itself: its parent alone would leave the reader searching.
-  return issue.keys.map((key) => ({ pointer: `${pointer}/${escapePointer(key)}`, detail: issue.message }))
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ pointer: `${pointer}/${escapePointer(key)}`, detail: issue.message }))
+  if (issue.code !== 'invalid_union') return [{ pointer, detail: issue.message }]
+  return (
+    formMeant(issue)?.map((member) => ({ ...member, pointer: pointer + member.pointer })) ?? [
+      { pointer, detail: issue.message },
+    ]
+  )
+}
+
+/** What is wrong with the form that was meant: the one with the fewest mistakes. Undefined if two have as few. */
+function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly InvalidMember[] | undefined {
+  const [best, second] = errors
+    .map((issues) => issues.flatMap(membersOf))
+    .sort((one, other) => one.length - other.length)
+  return best && best.length > 0 && best.length < (second?.length ?? Number.POSITIVE_INFINITY)
+    ? best
+    : undefined
 }
 
 function sentenceOf(place: string, errors: readonly InvalidMember[]): string {

@@ -49,7 +49,10 @@ export interface TrialResult {
   readonly sample: readonly Found[]
   /** Records that were looked at. */
   readonly records: number
-  /** From where on everything was looked at, and why that is not all; `log`: a part of it cannot be read. */
+  /**
+   * From where on everything was looked at, at the earliest the first event that there is, and why that is not all; `log`:
+   * a part of it cannot be read.
+   */
   readonly lookedFrom: number
   readonly stoppedBy: 'time' | 'records' | 'log' | null
   /** Length of what was looked at; it begins with the first event if the log does not reach back further. */
@@ -115,7 +118,7 @@ export class FilterTrials {
     const begin = open.length > 0 || reachesBack ? lookedFrom : Math.min(tally.oldest, trial.to)
     return {
       ...{ matched: tally.matched, sample: tally.sample(), records: tally.records },
-      ...{ lookedFrom, stoppedBy, spanMicros: trial.to - begin },
+      ...{ lookedFrom: tally.records > 0 ? begin : lookedFrom, stoppedBy, spanMicros: trial.to - begin },
     }
   }
 
