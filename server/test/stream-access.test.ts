@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { subprotocol } from '@pulse/protocol/frames'
+import { eventually } from './started-server.ts'
 import { EventStreamReader, FrameReader, handshakeStatus, idsOf, TestSocket } from './stream-client.ts'
 import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
 
@@ -215,4 +216,35 @@ test('one subscriber may have so many streams and no more; the next is told to c
   await limited.live(subscriber, 1)
   await open(subscriber)
   await limited.live(subscriber, 2)
+})
+
+test('a key for some subscribers reads what their stored filters let through, and brings no filter of its own', async () => {
+  const subscriber = await journey.subscriber({ event_types: ['purchase'] })
+  const { key } = await journey.key(['stream:read'], `${subscriber}*`)
+  const filter = { expression: 'event_id exists' }
+  const open = async () => {
+    const socket = await TestSocket.open(journey.server, subscriber, {
+      credential: key,
+      protocol: subprotocol,
+    })
+    await socket.count(1)
+    return socket
+  }
+  const refused = (socket: TestSocket) =>
+    eventually('a refusal', async () => socket.messages.find(({ type }) => type === 'error'), 20_000)
+  await using first = await open()
+  first.send({ type: 'subscribe', filter })
+  assert.equal((await refused(first)).code, 'forbidden')
+  await using later = await open()
+  later.send({ type: 'subscribe' })
+  later.send({ type: 'filter', filter })
+  assert.equal((await refused(later)).code, 'forbidden')
+  await journey.post([{ ...aPurchase(1), event_type: 'hidden' }, aPurchase(2)])
+  const events = () => later.messages.filter(({ type }) => type === 'event' || type === 'batch')
+  await eventually('the event', async () => events()[0], 20_000)
+  assert.deepEqual(
+    events().map(({ event }) => (event as { event_type: string }).event_type),
+    ['purchase'],
+  )
+  assert.ok(!first.messages.some(({ type }) => type === 'event' || type === 'batch'))
 })

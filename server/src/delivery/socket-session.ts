@@ -1,5 +1,6 @@
 import { LogError } from '@pulse/log'
 import { type CloseName, closeCodes } from '@pulse/protocol/close-codes'
+import type { Condition } from '@pulse/protocol/filter'
 import { type ClientFrame, frameLimits } from '@pulse/protocol/frames'
 import type { RawData, WebSocket } from 'ws'
 import { type Caller, mayReadSubscriber } from '../http/access.ts'
@@ -29,7 +30,7 @@ export interface SocketSessionNeeds {
   readonly address: string
   readonly authenticate: (credential: string, address: string) => Promise<Caller | undefined>
   /** Throws ProblemError on a filter that cannot be taken. */
-  readonly compile: (condition: NonNullable<Extract<ClientFrame, { type: 'filter' }>['filter']>) => Tree
+  readonly compile: (condition: Condition) => Tree
   readonly enforcedOf: (caller: Caller) => Tree | undefined
 }
 
@@ -107,9 +108,7 @@ export class SocketSession {
       case 'ack':
         return this.#stream?.ack(action.position)
       case 'filter':
-        return this.#stream?.setOwn(
-          action.frame.filter ? this.#needs.compile(action.frame.filter) : undefined,
-        )
+        return this.#stream?.setOwn(this.#own(action.frame.filter))
       case 'pong':
         return this.#stream?.pong(action.id)
       case 'refuse':
@@ -144,7 +143,7 @@ export class SocketSession {
   }
 
   async #begin(frame: Extract<ClientFrame, { type: 'subscribe' | 'resume' }>): Promise<void> {
-    const own = frame.filter && this.#needs.compile(frame.filter)
+    const own = this.#own(frame.filter)
     const from = frame.type === 'resume' ? frame.position : undefined
     const begun = await this.#stream?.begin(from, {
       ...(own && { own }),
@@ -154,6 +153,14 @@ export class SocketSession {
     if (begun === 'begun') this.#state = 'streaming'
     else if (begun === 'invalid') this.#end('invalid_frame', 'that is no position of a stream')
     else if (begun === 'no_filter') this.#end('no_filter', 'the subscriber has no filter, and none was sent')
+  }
+
+  /** The tree of a filter of the connection's own: it may ask for events that no stored filter of the subscriber lets through. */
+  #own(filter: Condition | null | undefined): Tree | undefined {
+    if (!filter) return undefined
+    if (!this.#caller || !mayReadSubscriber(this.#caller, undefined))
+      throw new ProblemError('forbidden', 'The credential may only read what the stored filters let through.')
+    return this.#needs.compile(filter)
   }
 
   #fail(error: unknown): void {

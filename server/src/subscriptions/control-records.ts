@@ -58,6 +58,8 @@ function recordOf(
 /** What a control record announces; undefined if it is another kind of control record. */
 export function announcedIn(record: LogRecord): Announced | undefined {
   const { event_type, properties } = record.event
+  // On Kafka others may write to the topic too, and a throw here would hold up everybody who follows it.
+  if (typeof properties !== 'object' || properties === null) return undefined
   const { announcement, topic, partition } = properties
   if (event_type !== filtersType || typeof announcement !== 'string' || !uuid.test(announcement))
     return undefined
