@@ -206,9 +206,10 @@ export class Replays implements AsyncDisposable {
   async #advanceInMemory(scan: Scan, target: Vector, counted: { records: number }): Promise<void> {
     const { recent } = this.#needs.live
     let turnFrom = performance.now()
+    // Looked for once: from there on each entry is the next one, until the memory has forgotten it.
+    let number = recent.seek(scan.vector) ?? recent.end
     while (!reaches(scan.vector, target)) {
-      const number = recent.seek(scan.vector)
-      const entry = number === undefined ? undefined : recent.at(number)
+      const entry = recent.at(number++)
       if (!entry || scan.size === 0) return
       takeEntry(scan, entry)
       counted.records += entry.batch.records.length
