@@ -12,12 +12,14 @@ import { explain } from './commands/explain.ts'
 import { filters } from './commands/filters.ts'
 import { generateEvents } from './commands/generate-events.ts'
 import { keys } from './commands/keys.ts'
+import { listen } from './commands/listen.ts'
 import { load } from './commands/load.ts'
 import { login } from './commands/login.ts'
 import { open } from './commands/open.ts'
 import { start } from './commands/start.ts'
 import { streams } from './commands/streams.ts'
 import { top } from './commands/top.ts'
+import { webhooks } from './commands/webhooks.ts'
 import { exitCodes, exitCodesText } from './exit-code.ts'
 import { describeFailure, ExitWith, failureLine, failureProblem } from './failure.ts'
 import { group } from './group.ts'
@@ -63,6 +65,8 @@ function createProgram(cli: Cli): Command {
     open(cli),
     events,
     filters(cli),
+    webhooks(cli),
+    listen(cli),
     streams(cli),
     explain(cli),
     generate,

@@ -21,6 +21,7 @@ import { createStreams, type Streams } from './streams.ts'
 import { subscribe } from './subscription.ts'
 import type { SubscribeOptions, Subscription } from './subscription-options.ts'
 import type { Transport } from './transport.ts'
+import { createWebhooks, type Webhooks } from './webhooks.ts'
 
 export type { AccessWay } from './access.ts'
 export type * from './answers.ts'
@@ -39,6 +40,8 @@ export type * from './streams.ts'
 export type { SubscribeOptions, Subscription, SubscriptionLimits } from './subscription-options.ts'
 export type { Mismatch } from './told.ts'
 export type { CallOptions, Credential, RetryOptions } from './transport.ts'
+export type * from './webhooks.ts'
+export { verifyWebhook } from './webhooks.ts'
 export { PulseError }
 
 export interface ClientOptions extends CallsOptions {
@@ -54,6 +57,8 @@ export interface Client extends Calls {
   readonly filters: Filters
   /** Who listens, and why somebody got an event or did not. */
   readonly streams: Streams
+  /** Addresses that events are sent to. */
+  readonly webhooks: Webhooks
   /** Opens a publisher for many events: batches, order per key, repeats with the same id, bounded memory. */
   publisher(options?: PublisherOptions): Publisher
   /**
@@ -73,6 +78,7 @@ export function createClient(options: ClientOptions): Client {
     ...calls,
     filters: createFilters(transport),
     streams: createStreams(transport),
+    webhooks: createWebhooks(transport),
     publisher: (how) => openPublisher({ transport, clock: systemClock, random: Math.random }, how),
     subscribe: (how) => openSubscription(options, how, { transport, ticket }),
   }

@@ -27,7 +27,7 @@ export interface CallOptions {
 
 /** One call as the transport sees it. */
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly path: string
   readonly query?: URLSearchParams | undefined
   readonly body?: unknown

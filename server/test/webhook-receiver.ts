@@ -44,6 +44,12 @@ export const answer =
   (_request, response) =>
     void response.writeHead(status, headers).end()
 
+/** Takes so long for each answer. */
+export const slow =
+  (ms: number): Behaviour =>
+  (_request, response) =>
+    void setTimeout(() => response.end(), ms)
+
 /** Opens a receiver on a free port of this machine. */
 export async function openReceiver(behaviour: Behaviour = ok, port = 0): Promise<WebhookReceiver> {
   const requests: ReceivedRequest[] = []

@@ -21,6 +21,8 @@ export class Mailbox implements Connection, Encoding {
   readonly name = 'webhook'
   /** Resolves when the stream has ended, from either side. */
   readonly closed: Promise<void>
+  /** Something was written: from then on the session knows where it stands. */
+  hasBegun = false
   readonly #needs: MailboxNeeds
   #close: () => void = () => {}
   #drained: () => void = () => {}
@@ -60,6 +62,7 @@ export class Mailbox implements Connection, Encoding {
   }
 
   write(): boolean {
+    this.hasBegun = true
     return this.#needs.hasRoom()
   }
 

@@ -214,7 +214,7 @@ export class Worker {
 
   /** Everything below is dealt with; undefined before the stream has begun. */
   #placeOf(run: Run): string | undefined {
-    if (this.#run !== run) return undefined
+    if (this.#run !== run || !run.mailbox.hasBegun) return undefined
     const { session } = run.stream
     return session.needs.slots.format(run.letters.lower(session.told.slice()))
   }
