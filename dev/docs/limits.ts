@@ -1,9 +1,12 @@
+import { filterNameLimits } from '@pulse/protocol/filter'
+import { frameLimits } from '@pulse/protocol/frames'
 import { limits } from '@pulse/protocol/limits'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import {
   enrichedCharsMax,
   failureRate,
   filterBytesMax,
+  filterLimits,
   historySecondsMax,
   httpLimits,
   inFlightEventsMax,
@@ -11,9 +14,11 @@ import {
   logDiskRatioMax,
   namesMax,
   queryMsMax,
+  queueLimits,
   type SettingKey,
   sessionSecondsMax,
   settings,
+  subscriptionLimits,
   ticketSeconds,
   tokenSecondsMax,
 } from '@pulse/server/documentation'
@@ -35,6 +40,8 @@ export function limitsPage(): string {
     ['One request to `POST /events`', intakeRows()],
     ['Intake as a whole', admissionRows()],
     ['Reading', readingRows()],
+    ['Filters', filterRows()],
+    ['Streams', streamRows()],
     ['Connections and requests', httpRows()],
     ['Credentials', credentialRows()],
     ['Handlers', handlerRows()],
@@ -202,6 +209,61 @@ function readingRows(): readonly Row[] {
       what: 'event types, reasons, error classes per type that metrics tell apart',
       most: [namesMax.eventTypes, namesMax.reasons, namesMax.errorClassesPerType].map(number).join(', '),
       beyond: 'counted under `other`',
+    },
+  ]
+}
+
+function filterRows(): readonly Row[] {
+  const row = (what: string, most: number, beyond: ProblemCode): Row => ({ what, most: number(most), beyond })
+  return [
+    row('characters of a subscriber’s name', filterNameLimits.subscriberCharsMax, 'invalid_request'),
+    row('characters of a filter’s name', filterNameLimits.nameCharsMax, 'invalid_request'),
+    row('filters of one subscriber', subscriptionLimits.perSubscriberMax, 'conflict'),
+    row('characters of an expression, or of a pattern as JSON', filterLimits.charsMax, 'filter_too_wide'),
+    row('tests in one filter', filterLimits.testsMax, 'filter_too_wide'),
+    row('values in one test', filterLimits.valuesMax, 'filter_too_wide'),
+    row('alternatives, once every `or` is brought outside', filterLimits.clausesMax, 'filter_too_wide'),
+    row('values of `like` in one filter', filterLimits.wildcardsMax, 'filter_too_wide'),
+    row('levels of parentheses', filterLimits.treeDepthMax, 'filter_too_wide'),
+    {
+      what: 'stored filters that nothing selects, so that each is asked of every event',
+      ...ofSetting('filtersUnselectiveMax', number),
+      beyond: 'filter_too_wide',
+    },
+  ]
+}
+
+function streamRows(): readonly Row[] {
+  return [
+    {
+      what: 'streams of a process',
+      ...ofSetting('streamConnectionsMax', number),
+      beyond: 'event stream 429 `rate_limited`, socket closed with 4429',
+    },
+    {
+      what: 'streams of one subscriber on a process',
+      ...ofSetting('streamConnectionsPerSubscriberMax', number),
+      beyond: 'event stream 429 `rate_limited`, socket closed with 4429',
+    },
+    {
+      what: 'a frame that a client sends',
+      most: bytes(frameLimits.clientFrameBytesMax),
+      beyond: 'closed with 1009',
+    },
+    {
+      what: 'time for the `auth` frame of a socket without a credential',
+      most: span(frameLimits.authMsMax),
+      beyond: 'closed with 4401',
+    },
+    {
+      what: 'what waits for one slow reader',
+      most: bytes(queueLimits.bytesMax),
+      beyond: 'as it asked; by default it is read from the log again',
+    },
+    {
+      what: 'sending streams away when a server stops',
+      ...ofSetting('streamDrainMsMax', span),
+      beyond: 'closed with 4503',
     },
   ]
 }

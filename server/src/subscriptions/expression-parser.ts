@@ -97,6 +97,8 @@ export class ExpressionParser {
     const path = this.#path()
     if (this.#accept('has')) {
       this.#refuseIf(at, flawOfPath(path, { inEvent: this.#inEvent, toObject: true }))
+      if (!this.#isSign('('))
+        this.#unexpected('a condition in parentheses (a plain value of a list is asked for with =)')
       return { kind: 'within', path, of: this.#parenthesised(false) }
     }
     this.#refuseIf(at, flawOfPath(path, { inEvent: this.#inEvent, toObject: false }))

@@ -266,6 +266,7 @@ describe('a wrong expression is refused with the character and with what was exp
     ['properties > 5', 0, /name one of its members/],
     ['user_id.x = 5', 0, /user_id is no object/],
     ['user_id has (x = 5)', 0, /user_id is no object/],
+    ['properties.tags has "a"', 20, /in parentheses \(a plain value of a list is asked for with =\), but/],
     ['properties. = 5', 12, /expected the name of a member/],
     ['user_id = "\ud83d\ude00" ~', 15, /"~" has no meaning here/],
   ]

@@ -20,7 +20,7 @@ export { treeOf } from './condition.ts'
 export { unlessAway } from './database-away.ts'
 export type { FilterChange, FilterVersion } from './filter-versions.ts'
 
-const limits = {
+export const subscriptionLimits = {
   /** Whoever listens is matched against all filters of one subscriber. */
   perSubscriberMax: 100,
   sweepMs: 2_000,
@@ -67,11 +67,11 @@ export interface Subscriptions extends AsyncDisposable {
 export async function openSubscriptions(needs: SubscriptionsNeeds): Promise<Subscriptions> {
   const { log, pool, topics, settings } = needs
   const report = createSubscriptionsReport({ log: needs.logger, metrics: needs.metrics })
-  const store = new FilterStore(pool, { perSubscriberMax: limits.perSubscriberMax, ...settings })
+  const store = new FilterStore(pool, { perSubscriberMax: subscriptionLimits.perSubscriberMax, ...settings })
   const changes = await FilterChanges.open({ store, log, topics, report })
   const versions = new FilterVersions({ store, changes, can: log.can })
   const trials = new FilterTrials({ log, topics })
-  const care = lookAfter({ store, changes, report, everyMs: needs.sweepMs ?? limits.sweepMs })
+  const care = lookAfter({ store, changes, report, everyMs: needs.sweepMs ?? subscriptionLimits.sweepMs })
   return {
     versions: (subscriber) => versions.of(subscriber),
     isControl,
@@ -114,7 +114,7 @@ function lookAfter(needs: {
   const once = async () => {
     await changes.look()
     const swept = await changes.sweep()
-    if (sweeps++ % limits.sweepsPerPrune === 0) report.forgotten(await changes.prune())
+    if (sweeps++ % subscriptionLimits.sweepsPerPrune === 0) report.forgotten(await changes.prune())
     else if (swept === 0 && !report.countsAreStale()) return
     report.counted(await store.counts())
   }

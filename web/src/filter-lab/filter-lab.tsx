@@ -137,7 +137,8 @@ function Editor({
         }}
         onSend={send}
         flaw={flaw}
-        misreading={misreading}
+        // What was wrong with one form says nothing of what stands in another.
+        misreading={draft.form === (form ?? 'expression') ? misreading : undefined}
         readText={form === 'expression' || form === undefined ? filter : undefined}
       />
       <div className="mt-3 flex flex-wrap items-end gap-x-3 gap-y-2">
