@@ -124,6 +124,8 @@ export class DeliveryWorld implements AsyncDisposable {
   readonly replays: Replays
   readonly flusher = new Flusher()
   readonly failures: unknown[] = []
+  /** Records that replays have read. */
+  replayed = 0
   readonly topic: string
   readonly #opened: AsyncDisposableStack
   readonly #connection: { readonly connectionString: string }
@@ -144,7 +146,9 @@ export class DeliveryWorld implements AsyncDisposable {
     this.#opened = opened
     this.replays = new Replays({
       ...{ log: parts.log, slots: parts.slots, live: parts.live, createIndex: createLinearIndex, controls },
-      replayed: () => {},
+      replayed: (_, records) => {
+        this.replayed += records
+      },
       failed: (_, error) => this.failures.push(error),
     })
     opened.use(this.replays)

@@ -102,8 +102,12 @@ export class Replays implements AsyncDisposable {
   #start(): void {
     this.#gathering = undefined
     if (this.#running.size >= limits.runningMax || this.#stop.signal.aborted) return
-    const cohort = this.#waiting.filter(({ session }) => session.state.kind === 'waiting')
-    this.#waiting = []
+    const waiting = this.#waiting.filter(({ session }) => session.state.kind === 'waiting')
+    // Whoever was away for a moment does not wait for those who have the log to read.
+    const near = waiting.filter(({ place }) => this.#needs.live.recent.seek(place) !== undefined)
+    const cohort = near.length > 0 ? near : waiting
+    this.#waiting = near.length > 0 ? waiting.filter((one) => !near.includes(one)) : []
+    if (this.#waiting.length > 0) this.#gathering = setTimeout(() => this.#start(), 0)
     if (cohort.length === 0) return
     const run = this.#run(cohort).finally(() => {
       this.#running.delete(run)
@@ -213,7 +217,7 @@ export class Replays implements AsyncDisposable {
       if (!entry || scan.size === 0) return
       takeEntry(scan, entry)
       counted.records += entry.batch.records.length
-      await this.#makeRoom(scan)
+      if (await this.#makeRoom(scan)) return
       if (performance.now() - turnFrom < limits.turnMsMax) continue
       await nextTurn()
       turnFrom = performance.now()
@@ -238,8 +242,7 @@ export class Replays implements AsyncDisposable {
     )) {
       await this.#take(scan, batch)
       counted.records += batch.records.length
-      if (isThere() || scan.size === 0) break
-      await this.#makeRoom(scan)
+      if (isThere() || scan.size === 0 || (await this.#makeRoom(scan))) break
       if (performance.now() - turnFrom < limits.turnMsMax) continue
       await nextTurn()
       turnFrom = performance.now()
@@ -259,19 +262,21 @@ export class Replays implements AsyncDisposable {
   }
 
   /**
-   * Waits for readers that are behind. If only some are, or none of them moves, they go on by themselves later: a
-   * reader that never takes anything must not hold one of the few replays.
+   * Waits for readers that are behind. If only some are, none of them moves, or others want to be read for, they go on
+   * by themselves later: a reader that takes little at a time must not hold one of the few replays. True if the scan
+   * then stands further ahead than what is being read.
    */
-  async #makeRoom(scan: Scan): Promise<void> {
+  async #makeRoom(scan: Scan): Promise<boolean> {
+    for (const session of scan.full()) session.flush()
     let full = scan.full()
-    if (full.length === 0) return
-    if (full.length === scan.size) {
+    if (full.length === 0) return false
+    if (full.length === scan.size && this.#waiting.length === 0) {
       const waited = new AbortController()
       const tired = delay(limits.fullMsMax, undefined, { signal: waited.signal }).catch(() => {})
       await Promise.race([tired, ...full.map((session) => session.room())])
       waited.abort()
       full = scan.full()
-      if (full.length < scan.size) return
+      if (full.length < scan.size) return false
     }
     for (const session of full) {
       const place = scan.placeOf(session)
@@ -281,6 +286,7 @@ export class Replays implements AsyncDisposable {
         if (session.state.kind === 'waiting') this.add(session, place)
       })
     }
+    return scan.catchUp()
   }
 
   /** The log begins after the scan's place by now: whoever misses something is told so and goes on from its start. */

@@ -6,7 +6,7 @@ import type { Tree } from '../subscriptions/tree.ts'
 import { DeliveryRecord } from './delivery-record.ts'
 import type { Session, SessionFilter } from './session.ts'
 import type { Slots, Vector } from './vector.ts'
-import { reaches } from './vector.ts'
+import { lower, reaches } from './vector.ts'
 
 /** What a scan asks of the index. */
 export type Index = Pick<MatchingIndex, 'add' | 'remove' | 'match' | 'found'>
@@ -110,6 +110,21 @@ export class Scan {
       : this.vector.slice()
   }
 
+  /** Passes over what none of its sessions wants any more; true if there was such. */
+  catchUp(): boolean {
+    let lowest: Vector | undefined
+    for (const session of this.sessions()) {
+      if (!session.ahead) return false
+      const place = this.placeOf(session)
+      if (lowest) lower(lowest, place)
+      else lowest = place
+    }
+    if (!lowest || reaches(this.vector, lowest)) return false
+    this.vector.set(lowest)
+    this.#arrive()
+    return true
+  }
+
   /** Puts other filters in the place of those of a session; what is in both stays. False if it is not here. */
   replace(session: Session, filters: SessionFilter[]): boolean {
     if (!this.has(session)) return false
@@ -131,6 +146,10 @@ export class Scan {
       before = this.#offer(record, slot, before)
     }
     this.vector[slot] = Math.max(this.vector[slot] as number, end)
+    this.#arrive()
+  }
+
+  #arrive(): void {
     for (const session of this.#ahead)
       if (session.ahead && reaches(this.vector, session.ahead)) {
         session.ahead = undefined
