@@ -62,7 +62,7 @@ function readRecord<T>(
 }
 
 function isPartitionCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1_024
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 64
 }
 
 const eventTypeMembers: Readonly<
@@ -80,7 +80,7 @@ const eventTypeMembers: Readonly<
     'a list of property names',
     (value) => Array.isArray(value) && value.every((one) => typeof one === 'string' && one !== ''),
   ],
-  partitions: ['a whole number from 1 to 1024', isPartitionCount],
+  partitions: ['a whole number from 1 to 64', isPartitionCount],
 }
 
 function readEventType(
@@ -106,7 +106,7 @@ function readEventType(
 function readTopic(at: string, name: string, value: unknown, report: Report): TopicConfig | undefined {
   if (!/^[\w.-]{1,200}$/.test(name)) report(at, 'a topic name (letters, digits, . _ -)', name)
   if (isRecord(value) && isPartitionCount(value.partitions)) return { partitions: value.partitions }
-  report(`${at}.partitions`, 'a whole number from 1 to 1024', isRecord(value) ? value.partitions : value)
+  report(`${at}.partitions`, 'a whole number from 1 to 64', isRecord(value) ? value.partitions : value)
   return undefined
 }
 

@@ -196,9 +196,9 @@ const storage = {
   partitions: setting({
     name: 'PARTITIONS',
     chapter: 'Storage',
-    kind: count(1_024, 1),
+    kind: count(64, 1),
     default: 4,
-    help: 'Partitions of a topic that does not say its own; a topic that exists keeps its count.',
+    help: 'Partitions of a topic that does not say its own; a topic that exists keeps its count. Each one that is processed holds a connection of the database.',
   }),
   appendLanes: setting({
     name: 'APPEND_LANES',

@@ -30,7 +30,8 @@ const settings: readonly (readonly [name: string, value: string])[] = [
   ['effective_cache_size', '1GB'],
   ['work_mem', '8MB'],
   ['maintenance_work_mem', '64MB'],
-  ['max_connections', '100'],
+  // Whoever processes a partition reads it over a connection of its own.
+  ['max_connections', '400'],
   // One process instead of three for reading ahead: nothing here scans much.
   ['io_workers', '1'],
 

@@ -122,7 +122,7 @@ export class DeliveryWorld implements AsyncDisposable {
   readonly slots: Slots
   readonly live: LiveFeed
   readonly replays: Replays
-  readonly flusher = new Flusher()
+  readonly flusher = new Flusher((_, error) => this.failures.push(error))
   readonly failures: unknown[] = []
   /** Records that replays have read. */
   replayed = 0

@@ -13,7 +13,7 @@ import type { Encoding } from './encoding.ts'
 import { FeedOnDemand } from './feed.ts'
 import { Flusher } from './flusher.ts'
 import { createDeliveryReport, type DeliveryReport, type TransportName } from './report.ts'
-import type { Transport } from './session.ts'
+import type { Session, Transport } from './session.ts'
 import { Stream } from './stream.ts'
 import { Wheel } from './wheel.ts'
 
@@ -85,7 +85,7 @@ class LocalDelivery implements Delivery {
   readonly #needs: DeliveryNeeds
   readonly #report: DeliveryReport
   readonly #feeds: FeedOnDemand
-  readonly #flusher = new Flusher()
+  readonly #flusher = new Flusher((session, error) => this.#failed(session, error))
   readonly #streams = new Set<Stream>()
   readonly #perSubscriber = new Map<string, number>()
   readonly #wheel: Wheel<Stream>
@@ -107,11 +107,14 @@ class LocalDelivery implements Delivery {
         for (const stream of lost) stream.end(closeCodes.internal, 'the log cannot be followed; come back')
       },
     })
-    this.#wheel = new Wheel<Stream>([
-      { everyMs: 1_000, turn: (stream) => this.#checkCaller(stream) },
-      { everyMs: frameLimits.checkpointMs, turn: (stream) => stream.checkpoint() },
-      { everyMs: frameLimits.heartbeatMs, turn: (stream) => stream.connection.heartbeat() },
-    ])
+    this.#wheel = new Wheel<Stream>(
+      [
+        { everyMs: 1_000, turn: (stream) => this.#checkCaller(stream) },
+        { everyMs: frameLimits.checkpointMs, turn: (stream) => stream.checkpoint() },
+        { everyMs: frameLimits.heartbeatMs, turn: (stream) => stream.connection.heartbeat() },
+      ],
+      (stream, error) => this.#failed(stream.session, error),
+    )
   }
 
   async open(request: OpenStream): Promise<Stream | undefined> {
@@ -192,6 +195,11 @@ class LocalDelivery implements Delivery {
     if (stream.caller !== null) this.#giveBack(stream.subscriber)
     this.#feeds.release()
     this.#report.closed(stream, code)
+  }
+
+  #failed(session: Session, error: unknown): void {
+    this.#report.failed(error)
+    session.end(closeCodes.internal, 'a mistake of the server; come back')
   }
 
   #checkCaller(stream: Stream): void {

@@ -12,6 +12,11 @@ export class Flusher {
   #dirty = new Set<Session>()
   #scheduled = false
   #flushedAt = 0
+  readonly #failed: (session: Session, error: unknown) => void
+
+  constructor(failed: (session: Session, error: unknown) => void) {
+    this.#failed = failed
+  }
 
   readonly add = (session: Session): void => {
     this.#dirty.add(session)
@@ -26,7 +31,14 @@ export class Flusher {
     this.#scheduled = false
     const sessions = this.#dirty
     this.#dirty = new Set()
-    for (const session of sessions) session.flush()
+    for (const session of sessions) {
+      try {
+        session.flush()
+      } catch (error) {
+        // One session's trouble is its own: thrown from here it would end the process, and every stream with it.
+        this.#failed(session, error)
+      }
+    }
     this.#flushedAt = performance.now()
   }
 }

@@ -57,6 +57,9 @@ const streamSchema = z
   })
   .meta({ id: 'Stream' })
 
+/** Streams that one answer lists; narrow it by subscriber. */
+const streamsMax = 1_000
+
 /** Registers the questions about streams: who listens on this server, and why somebody got an event or did not. */
 export function insightRoutes(http: Http, needs: ExplainNeeds): void {
   http.get('/explain', {
@@ -90,7 +93,7 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       summary: 'Streams that are open on this server',
       querystring: z.object({ subscriber: subscriberIdSchema.optional() }),
       response: {
-        200: z.object({ data: z.array(streamSchema), cursor: z.null(), has_more: z.literal(false) }),
+        200: z.object({ data: z.array(streamSchema), cursor: z.null(), has_more: z.boolean() }),
       },
     },
     handler: async (request) => {
@@ -100,9 +103,8 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
         .streams()
         .filter((stream) => subscriber === undefined || stream.subscriber === subscriber)
         .filter((stream) => mayReadSubscriber(caller, stream.subscriber ?? undefined))
-        .slice(0, 1_000)
-        .map(describeStream)
-      return { data, cursor: null, has_more: false as const }
+      const listed = data.slice(0, streamsMax).map(describeStream)
+      return { data: listed, cursor: null, has_more: data.length > streamsMax }
     },
   })
 }

@@ -21,6 +21,8 @@ export interface DeliveryReport {
   /** Sessions that were brought up together, records that were read for them, milliseconds. */
   replayed(sessions: number, records: number, ms: number): void
   troubled(error: unknown): void
+  /** A mistake of ours that ended one stream. */
+  failed(error: unknown): void
   /** So many streams were ended because the log cannot be followed for them. */
   lost(streams: number): void
 }
@@ -50,6 +52,7 @@ export function createDeliveryReport({ log, metrics }: { log: Logger; metrics: R
       replaySeconds.observe(ms / 1_000)
       log.debug({ sessions, records, ms: Math.round(ms) }, 'sessions were brought up to the live feed')
     },
+    failed: (err) => log.error({ err }, 'a stream failed and was ended'),
     troubled: (err) => log.warn({ err }, 'the log cannot be followed; it is tried again'),
     lost: (streams) => log.error({ streams }, 'the log cannot be followed; streams are ended to come back'),
   }

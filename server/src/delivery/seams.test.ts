@@ -136,6 +136,31 @@ describe('at the seams of a stream', { skip: services.skip('postgres') }, () => 
     )
   })
 
+  test('a change that comes while a stream begins is met although the feed has forgotten it since', async () => {
+    const subscriber = 'forgotten'
+    const changes = new Map<string, FilterChange>([
+      ['pulse.changed', { subscriber, name: 'default', version: 2, filter: kindIs('b') }],
+    ])
+    await using world = await DeliveryWorld.open(services.address('postgres'), controlsOf(changes))
+    let asked = 0
+    const { stream, reader, session } = openStream(world, world.live.scan.vector, {
+      subscriber,
+      versions: async () => {
+        if (asked++ > 0) return [{ ...first(kindIs('b')), version: 2 }]
+        await world.announce('changed')
+        for (let n = 0; n < 24; n++) await world.write(3_000)
+        await world.ended()
+        return [first(kindIs('a'))]
+      },
+    })
+    assert.equal(await stream.begin(undefined), 'begun')
+    const start = await world.ended()
+    await world.write(40)
+    const end = await world.ended()
+    session.flush()
+    assert.deepEqual(reader.offsets, await world.truth(start, end, (record) => kindOf(record) === 'b'))
+  })
+
   test('a stored filter that is called like that of the connection does not end it', async () => {
     const subscriber = 'namesake'
     const changes = new Map<string, FilterChange>([

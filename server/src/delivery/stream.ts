@@ -104,8 +104,8 @@ export class Stream {
     this.session.conflateBy = options.conflateBy ?? this.session.conflateBy
     const presented = from === undefined ? undefined : slots.parse(from)
     if (presented?.kind === 'invalid') return 'invalid'
-    const seen = live.recent.end
-    const [filters, range] = await Promise.all([this.#loadFilters(), presented && live.range()])
+    const range = presented && (await live.range())
+    const { filters, seen } = await this.#loadFilters()
     if (this.session.state.kind === 'closed') return 'ended'
     // From here on nothing waits: what the feed has met since the filters were asked for is added by hand.
     this.session.filters = this.#withNews(
@@ -218,7 +218,19 @@ export class Stream {
     if (bytes) this.session.note(bytes)
   }
 
-  async #loadFilters(): Promise<SessionFilter[]> {
+  /** The filters, and the first entry of the feed's memory that may tell of a change which is not among them. */
+  async #loadFilters(): Promise<{ filters: SessionFilter[]; seen: number }> {
+    const { recent } = this.#needs.feed.live
+    for (;;) {
+      const seen = recent.end
+      const filters = await this.#storedFilters()
+      // In a flood the feed may have forgotten again what came meanwhile; then nobody can add it by hand.
+      if (seen === recent.end || recent.at(seen))
+        return { filters: this.#own ? [...filters, this.#ownFilter(this.#own)] : filters, seen }
+    }
+  }
+
+  async #storedFilters(): Promise<SessionFilter[]> {
     const { subscriber, versions } = this.#needs
     const stored = subscriber === null ? [] : await versions(subscriber)
     const filters: SessionFilter[] = []
@@ -232,7 +244,7 @@ export class Stream {
         until: ended,
       })
     }
-    return this.#own ? [...filters, this.#ownFilter(this.#own)] : filters
+    return filters
   }
 
   /** Null if the positions are those of another life of the log. */

@@ -12,10 +12,13 @@ interface Spoke<Item> {
 export class Wheel<Item> {
   readonly #spokes: readonly { readonly slots: Set<Item>[]; readonly turn: (item: Item) => void }[]
   readonly #timer: NodeJS.Timeout
+  readonly #failed: (item: Item, error: unknown) => void
   #added = 0
   #tick = 0
 
-  constructor(spokes: readonly Spoke<Item>[]) {
+  /** `failed` is told of a turn that threw; the other items have theirs all the same. */
+  constructor(spokes: readonly Spoke<Item>[], failed: (item: Item, error: unknown) => void) {
+    this.#failed = failed
     this.#spokes = spokes.map(({ everyMs, turn }) => ({
       slots: Array.from({ length: Math.max(1, Math.round(everyMs / slotMs)) }, () => new Set<Item>()),
       turn,
@@ -41,7 +44,15 @@ export class Wheel<Item> {
     this.#tick++
     for (const { slots, turn } of this.#spokes) {
       // A copy, because a turn may end the item.
-      for (const item of [...(slots[this.#tick % slots.length] ?? [])]) turn(item)
+      for (const item of [...(slots[this.#tick % slots.length] ?? [])]) this.#turnOf(item, turn)
+    }
+  }
+
+  #turnOf(item: Item, turn: (item: Item) => void): void {
+    try {
+      turn(item)
+    } catch (error) {
+      this.#failed(item, error)
     }
   }
 }
