@@ -68,6 +68,10 @@ export const webhookSchema = z
     position,
     delivered: z.int().describe('Events that the receiver has taken.'),
     given_up: z.int().describe('Events that became dead letters.'),
+    gaps: z
+      .int()
+      .describe('Times that the log did not reach back to its position, so that events were never sent.'),
+    last_gap_at: z.iso.datetime().nullable(),
     last_success_at: z.iso.datetime().nullable(),
     last_failure_at: z.iso.datetime().nullable(),
     created_at: z.iso.datetime(),

@@ -123,6 +123,7 @@ function show(terminal: Terminal, webhook: Webhook): void {
   )
   row('delivered', count(webhook.delivered))
   row('given up', count(webhook.given_up))
+  row('gaps', webhook.gaps === 0 ? 'none' : `${count(webhook.gaps)}, last ${webhook.last_gap_at}`)
   row('last success', webhook.last_success_at ?? 'never')
   row('last failure', webhook.last_failure_at ?? 'never')
   row('position', webhook.position)

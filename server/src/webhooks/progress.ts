@@ -26,6 +26,7 @@ interface Pending {
   taken: number
   takenAt: Date | undefined
   failedAt: Date | undefined
+  gaps: number
   readonly dead: DeadRow[]
   readonly deadAgain: DeadAgain[]
   readonly redriven: string[]
@@ -33,7 +34,7 @@ interface Pending {
 }
 
 const nothing = (): Pending => ({
-  ...{ taken: 0, takenAt: undefined, failedAt: undefined },
+  ...{ taken: 0, takenAt: undefined, failedAt: undefined, gaps: 0 },
   ...{ dead: [], deadAgain: [], redriven: [], settled: [] },
 })
 
@@ -69,6 +70,12 @@ export class Progress {
     this.#pending.failedAt = new Date()
     this.#failures++
     this.#lastFailure = failure
+    this.#soon(commitMs)
+  }
+
+  /** Events cannot be sent any more; the position passes them. */
+  gap(): void {
+    this.#pending.gaps++
     this.#soon(commitMs)
   }
 
@@ -114,8 +121,8 @@ export class Progress {
   }
 
   #hasNews(): boolean {
-    const { takenAt, failedAt, dead, deadAgain } = this.#pending
-    return takenAt !== undefined || failedAt !== undefined || dead.length > 0 || deadAgain.length > 0
+    const { takenAt, failedAt, gaps, dead, deadAgain } = this.#pending
+    return takenAt !== undefined || failedAt !== undefined || gaps + dead.length + deadAgain.length > 0
   }
 
   async #commit(): Promise<void> {
@@ -162,6 +169,7 @@ export class Progress {
       taken: before.taken + now.taken,
       takenAt: now.takenAt ?? before.takenAt,
       failedAt: now.failedAt ?? before.failedAt,
+      gaps: before.gaps + now.gaps,
       dead: [...before.dead, ...now.dead],
       deadAgain: [...before.deadAgain, ...now.deadAgain],
       redriven: [...before.redriven, ...now.redriven],

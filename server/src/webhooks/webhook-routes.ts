@@ -77,13 +77,11 @@ function createRoute(http: Http, needs: WebhookRouteNeeds): void {
       checkStream(request)
       checkUrl(url, needs.allowPrivate)
       if (filter) needs.compile(filter)
-      if (position !== undefined && !parseStreamPosition(position))
-        throw invalid('/position', 'must be a position of a stream')
       const { kind, id: by, filter: enforced = null } = callerOf(request)
       const secret = newWebhookSecret()
       const row = await needs.store.insert({
         ...{ id: randomUUID(), subscriber, url, secret, filter, enforced },
-        position: position ?? (await endOf(needs)),
+        position: await beginningOf(needs, position),
         createdBy: `${kind}:${by}`,
       })
       if (!row) throw new ProblemError('conflict', `${subscriber} has as many webhooks as one may have.`)
@@ -238,16 +236,25 @@ function checkUrl(url: string, allowPrivate: boolean): void {
 const invalid = (pointer: string, detail: string) =>
   new ProblemError('invalid_request', `${pointer.slice(1)} ${detail}.`, { errors: [{ pointer, detail }] })
 
-/** Position behind everything that is in the log now. */
-async function endOf({ log, topics }: WebhookRouteNeeds): Promise<string> {
-  try {
-    const bounds = await Promise.all(topics.map((topic) => log.bounds(topic)))
-    const positions = bounds.map(({ topic, epoch, partitions }): Position => {
-      return { topic, epoch, offsets: new Map(partitions.map(({ partition, end }) => [partition, end])) }
-    })
-    return formatStreamPosition(positions)
-  } catch (error) {
-    if (!(error instanceof LogError)) throw error
-    throw new ProblemError('unavailable', 'The log does not answer.', { retryAfter: 2, cause: error })
+/** Where a webhook begins: at a position that was asked for, else behind everything that is in the log now. */
+async function beginningOf({ log, topics }: WebhookRouteNeeds, asked: string | undefined): Promise<string> {
+  const bounds = await Promise.all(topics.map((topic) => log.bounds(topic))).catch((cause: unknown) => {
+    if (!(cause instanceof LogError)) throw cause
+    throw new ProblemError('unavailable', 'The log does not answer.', { retryAfter: 2, cause })
+  })
+  if (asked !== undefined) {
+    const isKnown = ({ topic, offsets }: Position) => {
+      const partitions = bounds.find((one) => one.topic === topic)?.partitions
+      return (
+        partitions !== undefined && [...offsets.keys()].every((partition) => partition < partitions.length)
+      )
+    }
+    if (parseStreamPosition(asked)?.every(isKnown) !== true)
+      throw invalid('/position', 'must be a position of a stream of this server')
+    return asked
   }
+  const positions = bounds.map(({ topic, epoch, partitions }): Position => {
+    return { topic, epoch, offsets: new Map(partitions.map(({ partition, end }) => [partition, end])) }
+  })
+  return formatStreamPosition(positions)
 }

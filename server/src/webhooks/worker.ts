@@ -152,7 +152,7 @@ export class Worker {
       moved: () => progress.moved(),
       gap: (from, to, reason) => {
         report.gap(row.id, { from, to, reason })
-        progress.moved()
+        progress.gap()
       },
     })
     const progress: Progress = new Progress({
