@@ -12,6 +12,7 @@ export class DeliveryRecord {
   readonly slot: number
   /** The vector of the scan as its batch began: shared by the batch, never written to. */
   readonly #before: Vector
+  #text: string | undefined
   #body: Buffer | undefined
   #head: Buffer | undefined
   #position: string | undefined
@@ -66,9 +67,16 @@ export class DeliveryRecord {
     return this.slots.format(vector)
   }
 
+  /** One line that ends with the event's brace, as our own records do; on Kafka others may have laid theirs out. */
+  get #line(): string {
+    const { value } = this.record
+    this.#text ??= value.endsWith('}') && !/[\r\n]/.test(value) ? value : JSON.stringify(this.record.event)
+    return this.#text
+  }
+
   /** The event as UTF-8. */
   get body(): Buffer {
-    this.#body ??= Buffer.from(this.record.value)
+    this.#body ??= Buffer.from(this.#line)
     return this.#body
   }
 
@@ -86,8 +94,7 @@ export class DeliveryRecord {
 
   /** The event with its position, as the JSON of one request. */
   withPosition(ahead?: Vector): string {
-    const { value } = this.record
-    return `${value.slice(0, -1)},"position":"${ahead ? this.positionAhead(ahead) : this.position}"}`
+    return `${this.#line.slice(0, -1)},"position":"${ahead ? this.positionAhead(ahead) : this.position}"}`
   }
 
   /** A block of an event stream. */

@@ -221,7 +221,7 @@ export class Scan {
 function eventOf(record: LogRecord): Event | undefined {
   try {
     const { event } = record
-    return typeof event === 'object' && event !== null ? event : undefined
+    return typeof event.event_type === 'string' ? event : undefined
   } catch {
     return undefined
   }
