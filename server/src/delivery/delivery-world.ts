@@ -103,7 +103,7 @@ export class Reader implements Transport {
 }
 
 /** The texts of whole, unmasked WebSocket messages. */
-function* messagesOf(bytes: Buffer): Iterable<string> {
+export function* messagesOf(bytes: Buffer): Iterable<string> {
   let at = 0
   while (at < bytes.length) {
     assert.equal(bytes[at], 0x81)
