@@ -230,13 +230,14 @@ test('tail is refused at once to a key that may not read the stream, and not to 
   })
   const tail = (...words: string[]) =>
     server.pulse(['events', 'tail', ...words, '--since', '10m', '--limit', '1', '--key', key.key])
-  for (const words of [
-    ['--filter', 'everything'],
-    ['--subscriber', freshSubscriber()],
-  ]) {
+  const refusals: [words: string[], line: RegExp][] = [
+    [['--filter', 'everything'], /only read the streams of some subscribers\. Next: add --subscriber/],
+    [['--subscriber', freshSubscriber()], /may not read the stream of .* Next: pulse keys create/],
+  ]
+  for (const [words, line] of refusals) {
     const refused = await tail(...words)
     assert.deepEqual([refused.exitCode, refused.stdout], [4, ''])
-    assert.match(refused.stderr, /may not read the stream of .* Next: pulse keys create/)
+    assert.match(refused.stderr, line)
   }
   const type = freshType('own')
   await server.client.filters.create({ subscriber_id: subscriber, expression: `event_type = "${type}"` })

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import type { Client, ConnectionState, Gap, ReceivedEvent, Subscription } from '@pulse/client'
+import {
+  type Client,
+  type ConnectionState,
+  type Gap,
+  PulseError,
+  type ReceivedEvent,
+  type Scope,
+  type Subscription,
+} from '@pulse/client'
 import { Command } from 'commander'
 import { type Cli, type Connected, connect } from '../cli.ts'
 import { createEventLines } from '../event-lines.ts'
@@ -46,11 +54,24 @@ export function eventsTail(cli: Cli): Command {
       const connected = await connect(cli, command)
       const { client, signal } = connected
       // A wrong key or address is told at once: a subscription would go on trying.
-      await client.session({ signal })
+      const { scopes } = await client.session({ signal })
       const from = options.since === undefined ? options.from : await client.streams.positionAt(options.since)
-      await follow(cli, connected, { ...options, ...(from !== undefined && { from }) })
+      await follow(cli, connected, { ...options, ...(from !== undefined && { from }) }).catch((error) => {
+        const isBound = options.subscriber === undefined && scopes.some((scope) => readsStreams.has(scope))
+        throw isBound && error instanceof PulseError && error.code === 'forbidden' ? boundTo() : error
+      })
     })
 }
+
+const readsStreams: ReadonlySet<Scope> = new Set(['stream:read', 'admin'])
+
+/** For a credential that may follow streams, but not one of its own making: the server would name that one. */
+const boundTo = () =>
+  new CommandError(
+    exitCodes.auth,
+    'The credential may only read the streams of some subscribers',
+    'add --subscriber with one of them',
+  )
 
 function checkOptions({ filter, subscriber, from, since }: Options): void {
   const next = 'pulse events tail --help'
