@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
 import { freshDatabase } from '@pulse/dev/services/postgres'
-import { type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
+import { databasePidOf, type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
 import type { Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
 import { eventually } from './started-server.ts'
@@ -119,6 +119,27 @@ test('a stop lets go at once: the next start sends nothing again', async (t) => 
   await receiver.events(400)
   t.diagnostic(`went on and was done ${Math.round(performance.now() - startedMs)} ms after it was ready`)
   assert.deepEqual(assertSound(receiver, producer.sent), { repeats: 0 })
+})
+
+test('a receiver that never answers does not hold up a stop, and gets its event again from the next start', async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
+  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+  await using receiver = await openReceiver(() => {})
+  let server = await startPulse(data, settings)
+  t.after(() => server.stop())
+  await makeWebhook(server, receiver)
+  const producer = createProducer(1)
+  await producer.post(server, 1)
+  await receiver.count(1)
+  const askedMs = performance.now()
+  assert.equal(await server.stop(), 0)
+  const tookMs = Math.round(performance.now() - askedMs)
+  t.diagnostic(`stopped after ${tookMs} ms`)
+  assert.ok(tookMs < 10_000)
+  receiver.behave((_request, response) => void response.end())
+  server = await startPulse(data, settings)
+  await receiver.count(2)
+  assert.equal(receiver.requests[0]?.id, receiver.requests[1]?.id)
 })
 
 async function onFreshDatabase(): Promise<Installation> {
@@ -245,4 +266,41 @@ test('a receiver that is down for long costs the server no memory and nothing is
     10_000,
   )
   assert.deepEqual([done.status, done.reason, done.given_up], ['active', null, 0])
+})
+
+test('the database dies while it delivers: what was taken is not lost, dead letters are kept, and it goes on', async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
+  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+  // The first of every key is never taken, so that dead letters are to be kept while there is nothing to keep them in.
+  await using receiver = await openReceiver(({ event }, response) => {
+    setTimeout(() => response.writeHead(event.properties.n === 0 ? 500 : 200).end(), 5)
+  })
+  const server = await startPulse(data, { ...settings, WEBHOOK_ATTEMPTS: '3' })
+  t.after(() => server.stop())
+  const id = await makeWebhook(server, receiver)
+  const producer = createProducer(20)
+  await producer.post(server, 400)
+  const pid = await databasePidOf(data)
+  assert.ok(pid !== undefined)
+  await receiver.count(20)
+  process.kill(pid, 'SIGKILL')
+  const back = async () => ((await fetch(`${server.url}/readyz`)).status === 200 ? true : undefined)
+  await receiver.count(40)
+  await eventually('the database is back', back, 60_000)
+  await receiver.events(400, 60_000)
+  const settled = await eventually(
+    'all is counted',
+    async () => {
+      const now = await get(server, id)
+      return now.given_up >= 20 && now.delivered >= 380 ? now : undefined
+    },
+    30_000,
+  )
+  t.diagnostic(
+    `${settled.delivered} taken, ${settled.given_up} given up, ${receiver.requests.length} requests`,
+  )
+  const { data: letters } = (await callerOf(server)('GET', `/dead-letters?event_type=${type}&limit=100`)).body
+  assert.equal(letters.length, 20, 'each is a dead letter once')
+  assert.deepEqual(orderFaults(receiver.requests), [])
+  assert.equal(server.process.exitCode, null)
 })

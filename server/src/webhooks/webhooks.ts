@@ -24,7 +24,7 @@ const limits = {
   /** Turns between two counts. */
   turnsPerCount: 5,
   /** A stop waits so long for answers that are on their way. */
-  stopMs: 5_000,
+  stopMs: 3_000,
 } as const
 
 export interface WebhookSettings {
