@@ -27,7 +27,10 @@ interface GlobalOptions {
 export function terminalOf(cli: Cli, command: Command): Terminal {
   const { json, color } = command.optsWithGlobals<GlobalOptions>()
   const { stdout, stderr, config } = cli
-  return createTerminal({ stdout, stderr, json: json === true, colour: config.colour && color !== false })
+  return createTerminal({
+    ...{ stdout, stderr, json: json === true },
+    ...{ colour: config.colour && color !== false, command: config.command },
+  })
 }
 
 /** A server to speak to and the terminal to answer on. */

@@ -14,6 +14,8 @@ export interface CliConfig {
   readonly contextFile: string
   /** Where imports note how far they came. */
   readonly stateFolder: string
+  /** How this program was called, so that the commands it proposes can be pasted. */
+  readonly command: string
   /** False when NO_COLOR or TERM=dumb asks for plain text. */
   readonly colour: boolean
 }
@@ -42,6 +44,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): CliConfig {
     dataFolder: resolve(present(environment.DATA) ?? 'pulse-data'),
     contextFile: join(configHome, 'pulse', 'context.json'),
     stateFolder: join(stateHome, 'pulse', 'imports'),
+    // In a clone, where there is no `pulse` on the path, npm says which of its scripts runs.
+    command:
+      `${environment.npm_package_name} ${environment.npm_lifecycle_event}` === 'pulse pulse'
+        ? 'npm run pulse --'
+        : 'pulse',
     colour: present(environment.NO_COLOR) === undefined && environment.TERM !== 'dumb',
   }
 }

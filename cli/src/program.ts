@@ -127,6 +127,7 @@ export async function run(cli: Cli, words: readonly string[]): Promise<number> {
       stderr,
       json: words.includes('--json'),
       colour: cli.config.colour && color !== false,
+      command: cli.config.command,
     })
     if (terminal.json) terminal.note(JSON.stringify(failureProblem(failure)))
     else terminal.note(`${terminal.styleNote('red', 'pulse:')} ${failureLine(failure)}`)

@@ -29,10 +29,12 @@ export interface TerminalNeeds {
   readonly stderr: NodeJS.WriteStream
   readonly json: boolean
   readonly colour: boolean
+  /** What stands for `pulse` in the commands that a note proposes. */
+  readonly command: string
 }
 
 /** Makes the terminal over two streams. */
-export function createTerminal({ stdout, stderr, json, colour }: TerminalNeeds): Terminal {
+export function createTerminal({ stdout, stderr, json, colour, command }: TerminalNeeds): Terminal {
   const paint = (stream: NodeJS.WriteStream) => (style: Style, text: string) =>
     colour && stream.isTTY ? styleText(style, text, { validateStream: false }) : text
   return {
@@ -41,7 +43,7 @@ export function createTerminal({ stdout, stderr, json, colour }: TerminalNeeds):
     watched: stderr.isTTY === true,
     print: (line) => void stdout.write(`${line}\n`),
     write: (text) => void stdout.write(text),
-    note: (line) => void stderr.write(`${line}\n`),
+    note: (line) => void stderr.write(`${line.replace(/\bNext: pulse /, `Next: ${command} `)}\n`),
     document: (schema, members) => void stdout.write(`${JSON.stringify({ schema, ...members })}\n`),
     style: paint(stdout),
     styleNote: paint(stderr),

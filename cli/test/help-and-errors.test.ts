@@ -179,3 +179,13 @@ test('a map file with a word that it cannot have exits with 2', async () => {
   assert.equal(exitCode, 2)
   assert.match(stderr, /is no map file: it has 'typ'; known are type, id/)
 })
+
+test('what is proposed can be pasted where npm runs the program too', async () => {
+  const nextOf = async (env: Readonly<Record<string, string>>) => {
+    const { stderr } = await runPulse(['events', 'tail', '--bad'], { env })
+    return stderr.match(/Next: .*/)?.[0]
+  }
+  const inClone = { npm_package_name: 'pulse', npm_lifecycle_event: 'pulse' }
+  assert.equal(await nextOf(inClone), 'Next: npm run pulse -- events tail --help')
+  assert.equal(await nextOf({ ...inClone, npm_package_name: 'shop' }), 'Next: pulse events tail --help')
+})

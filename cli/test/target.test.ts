@@ -12,6 +12,7 @@ const configIn = (folder: TemporaryFolder, more: Partial<CliConfig> = {}): CliCo
   key: undefined,
   dataFolder: folder.path,
   contextFile: join(folder.path, 'config', 'pulse', 'context.json'),
+  command: 'pulse',
   stateFolder: join(folder.path, 'state'),
   colour: false,
   ...more,
