@@ -85,6 +85,16 @@ test('what a token’s own filter lets through at most holds for its webhooks, a
     void (await open.post(
       regions.map((region) => ({ event_type: type, user_id: region, properties: { region } })),
     ))
+  // Streams of webhooks are shown to those who may read their subscriber.
+  const filtered = {
+    subscriber_id: `other_${subscriber}`,
+    url: whole.url,
+    filter: { event_types: [`${type}.x`] },
+  }
+  await open.call('POST', '/webhooks', filtered)
+  await open.live(filtered.subscriber_id)
+  const seen = (await as(token)('GET', '/streams')).body.data
+  assert.deepEqual([...new Set(seen.map((one) => one.subscriber))], [subscriber])
   await post(['us', 'eu'])
   await whole.count(2)
   assert.equal((await as(token)('PATCH', `/webhooks/${id}`, { url: led.url })).status, 200)

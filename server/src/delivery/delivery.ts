@@ -54,6 +54,8 @@ export interface Connection extends Transport {
 
 export interface OpenStream {
   readonly subscriber: string | null
+  /** Whose stream it is where `subscriber` is null, which asks no stored filter: who may see it. */
+  readonly owner?: string | undefined
   /** Null: the server itself, which needs no credential and is not counted among a subscriber's streams. */
   readonly caller: Caller | null
   readonly connection: Connection

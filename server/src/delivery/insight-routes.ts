@@ -101,8 +101,8 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       const { subscriber } = request.query
       const data = needs.delivery
         .streams()
-        .filter((stream) => subscriber === undefined || stream.subscriber === subscriber)
-        .filter((stream) => mayReadSubscriber(caller, stream.subscriber ?? undefined))
+        .filter((stream) => subscriber === undefined || stream.owner === subscriber)
+        .filter((stream) => mayReadSubscriber(caller, stream.owner ?? undefined))
       const listed = data.slice(0, streamsMax).map(describeStream)
       return { data: listed, cursor: null, has_more: data.length > streamsMax }
     },
@@ -117,7 +117,7 @@ function describeStream(stream: Stream): z.infer<typeof streamSchema> {
   const state = session.state.kind === 'read' ? (session.state.live ? 'live' : 'replaying') : kind
   return {
     session: session.needs.id,
-    subscriber: stream.subscriber,
+    subscriber: stream.owner,
     transport: stream.connection.name,
     state: state === 'read' || state === 'closed' ? 'quiet' : state,
     opened_at: new Date(stream.openedAt).toISOString(),

@@ -73,6 +73,11 @@ export class Stream {
     return this.#needs.subscriber
   }
 
+  /** Whose it is, for those who look. */
+  get owner(): string | null {
+    return this.#needs.owner ?? this.#needs.subscriber
+  }
+
   get caller() {
     return this.#needs.caller
   }

@@ -162,8 +162,12 @@ export class Worker {
     })
     const letters = this.#lettersFor(mailbox, progress)
     const stream = await delivery.open({
-      ...{ subscriber: row.filter ? null : row.subscriber, caller: null, connection: mailbox },
-      ...{ encoding: mailbox, enforced: row.enforced ? treeOf(row.enforced) : undefined },
+      ...{ subscriber: row.filter ? null : row.subscriber, owner: row.subscriber, caller: null },
+      ...{
+        connection: mailbox,
+        encoding: mailbox,
+        enforced: row.enforced ? treeOf(row.enforced) : undefined,
+      },
     })
     if (!stream) throw new Error('there are too many streams')
     const run: Run = { stream, mailbox, letters, progress, redriven: new Set() }
