@@ -60,6 +60,8 @@ export class Reader implements Transport {
   /** How much it takes before it is full; it then says so until `drain`. */
   room = Number.POSITIVE_INFINITY
   closedWith: number | undefined
+  /** What was told wrongly. It is noted, because an error that is thrown to the flusher is nobody's and fails no test. */
+  readonly faults: unknown[] = []
 
   constructor(slots: Slots, place: Vector) {
     this.#slots = slots
@@ -68,7 +70,11 @@ export class Reader implements Transport {
   }
 
   write(bytes: Buffer): boolean {
-    for (const text of messagesOf(bytes)) this.#take(JSON.parse(text))
+    try {
+      for (const text of messagesOf(bytes)) this.#take(JSON.parse(text))
+    } catch (error) {
+      this.faults.push(error)
+    }
     this.room -= bytes.length
     return this.room > 0
   }
@@ -86,12 +92,21 @@ export class Reader implements Transport {
     else if (frame.type === 'batch')
       for (const event of frame.events as Record<string, unknown>[]) this.#event(event)
     else this.frames.push(frame)
+    if (frame.type === 'gap') this.#joins(frame.from as string)
     const to = frame.type === 'checkpoint' ? frame.position : frame.type === 'gap' ? frame.to : undefined
     if (to === undefined) return
     const presented = this.#slots.parse(to as string)
     assert.ok(presented.kind === 'ok')
     for (const [slot, offset] of presented.vector.entries())
       this.#told[slot] = Math.max(this.#told[slot] as number, offset)
+  }
+
+  /** Whatever lies between what was told and where a gap begins would be missing without a word. */
+  #joins(from: string): void {
+    const presented = this.#slots.parse(from)
+    if (presented.kind !== 'ok') return
+    for (const [slot, offset] of presented.vector.entries())
+      assert.ok(offset <= (this.#told[slot] as number), 'a gap begins where the stream was told to stand')
   }
 
   #event({ topic, partition, offset, previous }: Record<string, unknown>): void {
@@ -124,6 +139,8 @@ export class DeliveryWorld implements AsyncDisposable {
   readonly replays: Replays
   readonly flusher = new Flusher((_, error) => this.failures.push(error))
   readonly failures: unknown[] = []
+  /** Everyone who reads: when the world ends, none of them may have been told anything wrongly. */
+  readonly readers: Reader[] = []
   /** Records that replays have read. */
   replayed = 0
   readonly topic: string
@@ -178,14 +195,14 @@ export class DeliveryWorld implements AsyncDisposable {
     return new DeliveryWorld({ log, slots, live, topic, connection }, opened.move(), controls)
   }
 
-  /** Turns one byte of every batch of a partition over, as a bad disk would. */
-  async damage(partition: number): Promise<void> {
+  /** Turns one byte of every batch of a partition over, from an offset on, as a bad disk would. */
+  async damage(partition: number, from = 0): Promise<void> {
     const client = new pg.Client(this.#connection)
     await client.connect()
     await client.query(
       `update pulse.log_batches set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
-       where partition = $1`,
-      [partition],
+       where partition = $1 and base_offset >= $2`,
+      [partition, from],
     )
     await client.end()
   }
@@ -246,6 +263,7 @@ export class DeliveryWorld implements AsyncDisposable {
   /** A session that is offered what `tree` matches, and its reader. */
   session(tree: Tree, place: Vector): { session: Session; reader: Reader } {
     const reader = new Reader(this.slots, place)
+    this.readers.push(reader)
     const session = new Session({
       id: randomUUID(),
       subscriber: randomUUID(),
@@ -291,6 +309,10 @@ export class DeliveryWorld implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opened.disposeAsync()
+    assert.deepEqual(
+      this.readers.flatMap(({ faults }) => faults),
+      [],
+    )
   }
 }
 

@@ -202,6 +202,7 @@ export class Replays implements AsyncDisposable {
       scan.leave(session)
       const to = place.slice()
       to[slot] = Math.max(place[slot] as number, live.scan.vector[slot] as number)
+      session.reached(place)
       session.gap(slots.format(place), to, 'corrupt')
       if (session.state.kind !== 'closed') this.add(session, to)
     }
@@ -299,7 +300,10 @@ export class Replays implements AsyncDisposable {
         const place = scan.placeOf(session)
         scan.leave(session)
         const to = place.map((offset, slot) => Math.max(offset, start[slot] as number))
-        if (!reaches(place, start)) session.gap(slots.format(place), to, 'retention')
+        if (!reaches(place, start)) {
+          session.reached(place)
+          session.gap(slots.format(place), to, 'retention')
+        }
         // It may have ended while the log was asked, or because it has no words for a gap.
         if (session.state.kind !== 'closed') this.add(session, to)
       }

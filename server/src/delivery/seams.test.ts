@@ -43,6 +43,8 @@ interface Wanted {
 /** A whole stream over the world's feed, and its reader, which stands where it begins. */
 function openStream(world: DeliveryWorld, place: Vector, wanted: Wanted) {
   const reader = new Reader(world.slots, place)
+  // What is no frame is not for it to judge.
+  if (!wanted.encoding) world.readers.push(reader)
   const connection = Object.assign(reader, { name: 'websocket' as const, heartbeat() {}, onDrain() {} })
   const { live, replays, slots } = world
   const stream = new Stream({
@@ -204,6 +206,27 @@ describe('at the seams of a stream', { skip: services.skip('postgres') }, () => 
     await until('everything', () => reader.count() === 201)
     assert.equal(reader.frames.at(-1)?.type, 'gap')
     assert.deepEqual(session.told, to)
+  })
+
+  test('a gap begins where the stream was told to stand, although nothing has matched on the way there', async () => {
+    await using world = await DeliveryWorld.open(services.address('postgres'))
+    const start = world.live.scan.vector.slice()
+    for (let n = 0; n < 200; n++) await world.write(400)
+    await world.ended()
+    await world.write(400, ['wanted'])
+    const end = await world.ended()
+    // Before what the feed remembers, and behind what a replay has read already.
+    await world.damage(1, Math.floor((end[1] as number) / 5))
+    const { session, reader } = world.session(kindIs('wanted'), start)
+    world.replays.add(session, start)
+    await until('the live feed', () => isLive(session))
+    session.flush()
+    const gaps = reader.frames.filter(({ type }) => type === 'gap')
+    assert.deepEqual(
+      gaps.map(({ reason }) => reason),
+      ['corrupt'],
+    )
+    assert.ok(reader.count() > 0)
   })
 
   test('what a reader drops again and again is one gap from where it was told last', async () => {

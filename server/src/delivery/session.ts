@@ -201,6 +201,18 @@ export class Session {
     return true
   }
 
+  /**
+   * Says, behind what waits, that everything below was looked at: a gap that follows begins where the reader was told
+   * to stand, or it would take what did not match for missing.
+   */
+  reached(place: Vector): void {
+    if (this.state.kind === 'closed') return
+    const bytes = this.needs.encoding.checkpoint(this.needs.slots.format(place))
+    if (!bytes) return
+    this.#queue.pushNote(bytes, place.slice())
+    this.needs.dirty(this)
+  }
+
   /** Says that what lies between will not come; a reader that has no words for it is sent away. */
   gap(from: string, to: Vector, reason: GapReason): void {
     if (this.state.kind === 'closed') return
