@@ -33,11 +33,11 @@ export async function readCondition(
   { pattern, types, tiers, minAmount }: ConditionOptions,
 ): Promise<Condition> {
   const next = 'write an expression such as \'event_type = "purchase"\', or --pattern, or --types'
+  if (types === undefined && (tiers !== undefined || minAmount !== undefined))
+    throw new CommandError(exitCodes.usage, '--tiers and --min-amount go with --types', next)
   const ways = [expression, pattern, types].filter((way) => way !== undefined).length
   if (ways !== 1)
     throw new CommandError(exitCodes.usage, ways === 0 ? 'What is the filter?' : 'Say the filter once', next)
-  if (types === undefined && (tiers !== undefined || minAmount !== undefined))
-    throw new CommandError(exitCodes.usage, '--tiers and --min-amount go with --types', next)
   if (expression !== undefined) return { expression }
   if (pattern !== undefined) return { pattern: await readPattern(pattern) }
   return {

@@ -99,8 +99,12 @@ const usageErrors: [words: string[], line: string][] = [
   ],
   [['explain', 'x'], "required option '--subscriber <id>' not specified. Next: pulse explain --help"],
   [
-    ['filters', 'set', 'user_1', '--min-amount', '5'],
+    ['filters', 'set', 'user_1'],
     'What is the filter? Next: write an expression such as \'event_type = "purchase"\', or --pattern, or --types',
+  ],
+  [
+    ['filters', 'set', 'a', '--tiers', 'gold'],
+    '--tiers and --min-amount go with --types. Next: write an expression such as \'event_type = "purchase"\', or --pattern, or --types',
   ],
   [
     ['filters', 'test', 'everything', '--types', 'a'],
