@@ -31,9 +31,10 @@ interface Row {
   readonly [column: string]: unknown
 }
 
-const select = `select id, event_id, event_type, user_id, event, error_class, error_message, handler, attempts, topic,
+const columns = `select id, event_id, event_type, user_id, event, error_class, error_message, handler, attempts, topic,
   partition, record_offset, state, ${instantSql('received_at')} as received, ${instantSql('failed_at')} as failed,
-  ${instantSql('redriven_at')} as redriven from all_dead_letters`
+  ${instantSql('redriven_at')} as redriven`
+const select = `${columns} from all_dead_letters`
 
 function letterOf(row: Row): DeadLetter {
   return {
@@ -97,11 +98,8 @@ export async function getDeadLetter(pool: pg.Pool, id: string): Promise<DeadLett
 
 /** The dead letters that an event has become in the hands of handlers, oldest first: more than one after a redrive that failed again. */
 export async function deadLettersOf(pool: pg.Pool, eventId: string): Promise<DeadLetter[]> {
-  const rows = await limitedQuery<Row>(
-    pool,
-    `${select} where event_id = $1 and handler not like '${webhookPrefix}%' order by failed_at`,
-    [eventId],
-  )
+  const text = `${columns} from dead_letters where event_id = $1 order by failed_at`
+  const rows = await limitedQuery<Row>(pool, text, [eventId])
   return rows.map(letterOf)
 }
 
