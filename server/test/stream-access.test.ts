@@ -61,6 +61,8 @@ test('ES-19 ES-31 a token for A opens the stream of A, not that of B, and change
   assert.equal((await as('GET', `/explain?event=${event_id}&subscriber=${b}`)).status, 403)
   await using other = await TestSocket.open(journey.server, b)
   await journey.live(b)
+  using everyone = await EventStreamReader.open(journey.server, { filter: 'event_id exists' })
+  assert.ok(everyone)
   const { data } = (await as('GET', '/streams')).body
   assert.deepEqual(data, [], 'nor does it see who listens to B')
   assert.equal((await as('PUT', `/filters/${a}`, { event_types: ['purchase', 'click'] })).status, 200)

@@ -102,6 +102,8 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       const data = needs.delivery
         .streams()
         .filter((stream) => subscriber === undefined || stream.owner === subscriber)
+        // A token may open a stream of no subscriber, but those that are open may be anybody's.
+        .filter(({ owner }) => owner !== null || caller.kind !== 'token')
         .filter((stream) => mayReadSubscriber(caller, stream.owner ?? undefined))
       const listed = data.slice(0, streamsMax).map(describeStream)
       return { data: listed, cursor: null, has_more: data.length > streamsMax }
