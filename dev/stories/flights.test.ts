@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
+import { relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { processedEvents, startTestServer, type TestServer } from '@pulse/cli/test-server'
@@ -94,12 +95,15 @@ test('a flight that makes no sense becomes a dead letter with the handler’s wo
 })
 
 test('ES-12 the flights, replayed to 200 subscribers, reach each of them exactly as SQL finds them in the rows', async () => {
-  const words = ['flights-live', '--flights', '2000', '--over', '3s', '--data', server.data, '--json']
+  // A path from here, as the default is one.
+  const folder = relative('', server.data)
+  const words = ['flights-live', '--flights', '2000', '--over', '3s', '--data', folder, '--json']
   const { exitCode, stdout, stderr } = await server.run(program, words)
   assert.equal(exitCode, 0, stdout + stderr)
   const { data } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { data: Comparison }
   const { subscribers, flights, expected, received, missing, unexpected, twice, out_of_order, gaps } = data
   assert.deepEqual([subscribers, flights, received], [200, 2_000, expected])
+  assert.equal((await server.client.filters.list()).data.length, 0, 'the story leaves no filters behind')
   assert.deepEqual([missing, unexpected, twice, out_of_order, gaps], [0, 0, 0, 0, 0])
   // One of them gets all; the others are worth something only if most of them get some and none gets all.
   assert.ok(expected > 6_000 && data.idle_subscribers < 40, JSON.stringify(data))
