@@ -44,7 +44,16 @@ test('a key reads the streams that its pattern names, without one anyone’s; op
 
 test('a stream of no subscriber is for those whom no pattern binds', () => {
   assert.equal(mayReadSubscriber(key('*'), undefined), false)
-  for (const caller of [key(), token, session, open]) assert.equal(mayReadSubscriber(caller, undefined), true)
+  for (const caller of [key(), session, open]) assert.equal(mayReadSubscriber(caller, undefined), true)
+})
+
+test('a token brings filters of its own only if it carries one that bounds them, or may read every event', () => {
+  const reader: Caller = { ...token, scopes: new Set(['stream:read', 'filters:write']) }
+  assert.equal(mayReadSubscriber(reader, undefined), false)
+  const bounded = { ...reader, filter: { expression: 'user_id = "ann"' } }
+  assert.equal(mayReadSubscriber(bounded, undefined), true)
+  const everything = { ...reader, scopes: new Set(['stream:read', 'events:read'] as const) }
+  assert.equal(mayReadSubscriber(everything, undefined), true)
 })
 
 test('a pattern matches as the regular expression does that it stands for', () => {

@@ -81,13 +81,15 @@ export function callerOf(request: FastifyRequest): Caller {
 /**
  * Whether a caller who has the scope may read (or choose the filters of) a subscriber's stream. A token speaks for the
  * one subscriber whom its `sub` names, a key for those whom its pattern names; operators see everyone. Undefined stands
- * for a stream of no subscriber, which has only a filter of its own: no pattern names it, and a token's own filter
- * holds for it as for any.
+ * for a stream of no subscriber, or a filter that is not stored: it may ask for any event, so nobody may bring one who is
+ * bound to some subscribers, unless the credential itself carries a filter.
  */
 export function mayReadSubscriber(caller: Caller, subscriber: string | undefined): boolean {
   switch (caller.kind) {
     case 'token':
-      return subscriber === undefined || subscriber === caller.name
+      if (subscriber !== undefined) return subscriber === caller.name
+      // A filter of its own can ask for every event: that takes a filter in the token, or the right to read them all.
+      return caller.filter !== undefined || caller.scopes.has('events:read')
     case 'key':
       if (caller.subscribers === undefined) return true
       return subscriber !== undefined && matchesPattern(caller.subscribers, subscriber)
