@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import type { Caller, Gatekeeper } from '../http/access.ts'
 import { openHttpWorld } from '../http/http-world.ts'
-import { compile } from '../subscriptions/compiling.ts'
+import { treeOf } from '../subscriptions/subscriptions.ts'
 import { openDelivery } from './delivery.ts'
 import { deliveryRoutes } from './delivery-routes.ts'
 import { DeliveryWorld, until } from './delivery-world.ts'
@@ -41,7 +41,6 @@ describe('an event stream', { skip: services.skip('postgres') }, () => {
       settings: { connectionsMax: 10, connectionsPerSubscriberMax: 10, drainMsMax: 0 },
       metrics: new Registry(),
     })
-    const treeOf = (condition: Parameters<typeof compile>[0]) => compile(condition).tree
     await using http = await openHttpWorld({
       gatekeeper: anyone,
       routes: (routes) =>
