@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ClientBase, ClientConfig } from 'pg'
 import { Client } from 'pg'
 import { ConfigError } from '../config/config.ts'
@@ -151,17 +152,42 @@ async function createDatabase(to: ClientConfig, layout: Layout): Promise<void> {
   }
 }
 
+/** How long the database may take to notice that a server which was killed is gone. */
+const noticeMsMax = 10_000
+
 async function takeOwnership(client: ClientBase, layout: Layout): Promise<void> {
-  const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
-    ...ownerLock,
-  ])
-  if (rows[0]?.taken) return
+  const deadline = performance.now() + noticeMsMax
+  for (;;) {
+    const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+      ...ownerLock,
+    ])
+    if (rows[0]?.taken) return
+    const name = await ownerOf(client)
+    const pid = /\d+$/.exec(name)?.[0]
+    // The session of a killed server outlives it for a moment, until the database looks at its socket.
+    if (performance.now() > deadline || (pid !== undefined && isAlive(Number(pid)))) {
+      const message = `${join(layout.data)} is in use by another Pulse server (${name.replace('pulse owner ', '')}); stop that one, or choose another folder with --data`
+      throw wrong(message)
+    }
+    await delay(50)
+  }
+}
+
+/** False only if there is certainly no such process. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return codeOf(error) !== 'ESRCH'
+  }
+}
+
+async function ownerOf(client: ClientBase): Promise<string> {
   const holder = await client.query<{ application_name: string }>(
     `select application_name from pg_stat_activity join pg_locks using (pid)
      where locktype = 'advisory' and classid = $1 and objid = $2 and granted`,
     [...ownerLock],
   )
-  const name = holder.rows[0]?.application_name ?? 'unknown'
-  const message = `${join(layout.data)} is in use by another Pulse server (${name.replace('pulse owner ', '')}); stop that one, or choose another folder with --data`
-  throw wrong(message)
+  return holder.rows[0]?.application_name ?? 'unknown'
 }

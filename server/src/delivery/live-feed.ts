@@ -20,7 +20,7 @@ export interface LiveFeedNeeds {
   readonly createIndex: () => Index
   readonly controls: Controls
   /** Told of every failure to read; one that trying again cannot mend ends the feed. */
-  readonly troubled: (error: LogError) => void
+  readonly troubled: (error: unknown) => void
   /** The feed cannot go on: whoever is in it must come back later. */
   readonly ended: () => void
 }
@@ -83,9 +83,9 @@ export class LiveFeed implements AsyncDisposable {
         }
       } catch (error) {
         if (signal.aborted) return
-        const failure = error instanceof LogError ? error : new LogError('unavailable', String(error))
-        this.#needs.troubled(failure)
-        if (!failure.retryable) {
+        this.#needs.troubled(error)
+        // A mistake of ours in the middle of a batch would offer its first half again with every try.
+        if (!(error instanceof LogError && error.retryable)) {
           this.#stop.abort()
           return this.#needs.ended()
         }

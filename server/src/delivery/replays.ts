@@ -152,7 +152,9 @@ export class Replays implements AsyncDisposable {
       session.state = { kind: 'read', live: false }
       scan.join(session, place)
     }
-    const needles = needlesOfAll(cohort.map(({ session }) => session))
+    // Others may have written to an engine that cannot refuse repeats, and JSON of theirs may be spaced otherwise.
+    const { dedupe } = this.#needs.log.can
+    const needles = dedupe ? needlesOfAll(cohort.map(({ session }) => session)) : undefined
     if (needles) scan.expect(needles)
     return scan
   }

@@ -57,10 +57,12 @@ describe('processing when something fails', { skip: services.skip('postgres') },
     })
     await world.pool.query(`${failingOnce('40001').replace('= 1 then', '< 6 then')}`)
     await world.untilProcessed(await world.send('odd'))
-    const readers = await world.rows(
-      `select 1 from pg_stat_activity where application_name = 'pulse log reader' and datname = current_database()`,
+    // Those of the rounds that failed let go of their connections, and the next one opens its own.
+    await world.until(
+      'one reader',
+      `select 1 from pg_stat_activity where application_name = 'pulse log reader' and datname = current_database()
+       having count(*) = 1`,
     )
-    assert.equal(readers.length, 1)
   })
 
   for (const [what, enriched] of [

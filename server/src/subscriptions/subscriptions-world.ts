@@ -6,6 +6,7 @@ import { freshDatabase } from '@pulse/dev/services/postgres'
 import type { EventLog, LogRecord, NewRecord, TopicDeclaration } from '@pulse/log'
 import { migrate } from '@pulse/log/migrate'
 import { openPostgresLog } from '@pulse/log/postgres'
+import { nowMicros } from '@pulse/log/suite-records'
 import type { Condition } from '@pulse/protocol/filter'
 import { instantOf } from '@pulse/protocol/instant'
 import type { Position } from '@pulse/protocol/position'
@@ -150,7 +151,7 @@ export class FiltersWorld implements AsyncDisposable {
 
 function aRecord(topic: string, key: string): NewRecord {
   const id = randomUUID()
-  const receivedAt = Date.now() * 1_000
+  const receivedAt = nowMicros()
   const event = {
     ...{ event_id: id, event_type: 'purchase', user_id: key, timestamp: instantOf(receivedAt) },
     ...{ properties: {}, source: null, schema_version: 1 },

@@ -24,6 +24,7 @@ const transports: Record<OpenStream['transport'], string> = {
   websocket: 'WebSocket',
   plain: 'plain WebSocket',
   sse: 'event stream',
+  webhook: 'Webhook',
 }
 
 const shownMax = 100
