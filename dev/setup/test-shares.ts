@@ -19,6 +19,16 @@ export interface Share {
  */
 export const shares: readonly Share[] = [
   {
+    name: 'Live delivery',
+    paths: [
+      ...['server/src/subscriptions/', 'server/src/delivery/', 'server/src/webhooks/', 'server/src/http/upgrade'],
+      ...['server/src/accounts/streams', 'server/test/stream', 'server/test/event-streams', 'server/test/frames'],
+      ...['server/test/filters', 'server/test/webhook', 'server/test/dashboard-live', 'cli/test/live'],
+      ...['cli/test/webhooks', 'client/test/', 'client/src/subscription', 'client/src/publisher', 'client/src/link'],
+      ...['dev/stories/flights', 'dev/faults/stream-rounds', 'web/src/live/', 'web/src/filter-lab/'],
+    ],
+  },
+  {
     name: 'Foundation',
     paths: ['protocol/', 'log/', 'server/', 'client/', 'cli/', 'web/', 'examples/', 'dev/', 'docs/'],
   },
