@@ -103,10 +103,8 @@ export class Connection {
 function sizeOf(bytes: Buffer): number {
   const end = bytes.indexOf(headEnd)
   if (end < 0) return 0
-  let name = bytes.indexOf(lengthName)
-  // What is answered below the routes, to a request that came too slowly for one, is written with capitals.
-  if (name < 0 || name > end) name = bytes.toString('latin1', 0, end).toLowerCase().indexOf(lengthName)
-  if (name < 0) throw new Error('the server answered without a content-length')
+  const name = bytes.indexOf(lengthName)
+  if (name < 0 || name > end) throw new Error('the server answered without a content-length')
   const from = name + lengthName.length
   return end + headEnd.length + Number.parseInt(bytes.toString('latin1', from, from + 12), 10)
 }
