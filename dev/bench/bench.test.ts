@@ -77,7 +77,8 @@ test('on a fixed schedule a stall of the server is a delay of everybody who came
   await using load = await openLoad()
   const pace = { kind: 'open', requestsPerSecond: 200 } as const
   const result = await load.run({ ...planFor(server.url), connections: 1, measuredMs: 1_000, pace })
-  assert.equal(result.accepted, 200)
+  // One of them is due on the edge of what is measured, on which side decides a fraction of a millisecond.
+  assert.ok(result.accepted === 199 || result.accepted === 200, `accepted ${result.accepted}`)
   // 60 requests were due in the 300 ms of the stall; a closed loop would have seen one slow answer.
   assert.ok((result.succeeded?.p95 ?? 0) > 150, `p95 ${result.succeeded?.p95}`)
 })
