@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from '@playwright/test'
 import { openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { build } from 'vite'
 import { createClient } from '../src/client.ts'
-import { eventually } from './eventually.ts'
 
 const chromiumPath = '/usr/bin/chromium'
 const isThere = existsSync(chromiumPath)

@@ -12,10 +12,10 @@ import {
 } from '@pulse/client'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import type { PulseProcess } from '@pulse/dev/services/pulse'
 import { trimLog } from '@pulse/dev/services/trimmed-log'
-import { eventually } from './eventually.ts'
 
 // Subscribers of the SDK against the real server: what `subscription.model.test.ts` proves of the client alone holds for
 // both together.

@@ -9,6 +9,12 @@ export function median(values: Series): number {
   return (lower + upper) / 2
 }
 
+/** The value that so much of a hundred lies at or below, by nearest rank; NaN of none. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN
+}
+
 /** Collects figures over runs, in the order in which they were first seen. */
 export class Figures<Name extends string = string> {
   readonly #series = new Map<Name, number[]>()

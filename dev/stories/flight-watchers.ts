@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, Subscription } from '@pulse/client'
 import { parseStreamPosition } from '@pulse/protocol/stream-position'
+import { percentile } from '../bench/statistics.ts'
 import { type FlightWish, filterOf, flightType, sqlOf } from './flight-wishes.ts'
 import type { ServerDatabase } from './server-database.ts'
 
@@ -174,9 +175,7 @@ function compareOne({ got, gaps }: Watcher, wanted: ReadonlySet<string>) {
   }
 }
 
-function percentilesOf(values: number[]): Comparison['latency_ms'] {
+function percentilesOf(values: readonly number[]): Comparison['latency_ms'] {
   if (values.length === 0) return null
-  values.sort((a, b) => a - b)
-  const at = (rank: number) => values[Math.min(values.length - 1, Math.floor(values.length * rank))] ?? 0
-  return { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+  return { p50: percentile(values, 50), p95: percentile(values, 95), p99: percentile(values, 99) }
 }

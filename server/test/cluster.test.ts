@@ -7,10 +7,11 @@ import { type Installation, openInstallation } from '@pulse/dev/faults/installat
 import { Ledger, produce } from '@pulse/dev/faults/ledger'
 import { randomOf } from '@pulse/dev/faults/random'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { databaseUrlOf, type PulseProcess } from '@pulse/dev/services/pulse'
 import { callerOf } from './journey.ts'
-import { eventually, startServer } from './started-server.ts'
+import { startServer } from './started-server.ts'
 
 const takeoverMsMax = 10_000
 

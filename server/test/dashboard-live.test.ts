@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, Page } from '@playwright/test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
 import {
   axeFindsNothing,
@@ -16,7 +17,6 @@ import {
   type Window,
 } from './browser.ts'
 import { aPurchase, callerOf, type Journey } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 const rowsOf = (page: Page) => page.getByRole('list', { name: 'Live events' }).getByRole('listitem')
 const connected = (page: Page) => page.getByText('Connected', { exact: true }).waitFor()

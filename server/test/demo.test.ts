@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { startJourney } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 test('--demo sends sample events of several kinds by itself, some of which fail', async () => {
   await using journey = await startJourney({ DEMO: 'true', RETRY_BASE_MS: '10' })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chromium } from '@playwright/test'
-import { eventually, startServer } from './started-server.ts'
+import { eventually } from '@pulse/dev/services/eventually'
+import { startServer } from './started-server.ts'
 
 test('EF-02 the page /docs submits an event in a real browser, with nothing loaded from elsewhere', async () => {
   await using server = await startServer()

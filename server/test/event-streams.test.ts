@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { openPostgresLog } from '@pulse/log/postgres'
 import { frameLimits } from '@pulse/protocol/frames'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
-import { eventually } from './started-server.ts'
 import { EventStreamReader, FrameReader, idsOf, TestSocket } from './stream-client.ts'
 import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
 

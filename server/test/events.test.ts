@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { eventually } from '@pulse/dev/services/eventually'
 import { aPurchase, type Journey, startJourney } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 let journey: Journey
 before(async () => {

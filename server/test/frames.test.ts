@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { eventually } from '@pulse/dev/services/eventually'
 import { frameLimits } from '@pulse/protocol/frames'
 import {
   type Case,
@@ -13,7 +14,6 @@ import {
   text,
 } from './hostile-cases.ts'
 import { closeBytes, frameBytes, opcodes, RawSocket } from './raw-socket.ts'
-import { eventually } from './started-server.ts'
 import { FrameReader, idsOf, TestSocket } from './stream-client.ts'
 import { metric, openStreamJourney, type StreamJourney } from './stream-journey.ts'
 

@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { type Journey, startJourney } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 // Handlers that misbehave in every way a team's handler can. They keep count in the process, as a remote system would.
 const config = (migrations: string) => `

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import pg from 'pg'
 import { startJourney } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 /** More than the server has connections for requests. */
 const queries = 16

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eventually, type StartedServer, startServer } from './started-server.ts'
+import { eventually } from '@pulse/dev/services/eventually'
+import { type StartedServer, startServer } from './started-server.ts'
 
 /** A server under test with what journeys do to it. */
 export interface Journey extends AsyncDisposable {

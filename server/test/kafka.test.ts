@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 const services = await openServices(['kafka', 'postgres'])
 after(() => services[Symbol.asyncDispose]())

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { eventually, type StartedServer, startServer } from './started-server.ts'
+import { eventually } from '@pulse/dev/services/eventually'
+import { type StartedServer, startServer } from './started-server.ts'
 
 let server: StartedServer
 

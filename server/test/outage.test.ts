@@ -7,10 +7,10 @@ import { type Installation, openInstallation } from '@pulse/dev/faults/installat
 import { Ledger, produce } from '@pulse/dev/faults/ledger'
 import { signalTree } from '@pulse/dev/faults/process-tree'
 import { randomOf } from '@pulse/dev/faults/random'
+import { eventually } from '@pulse/dev/services/eventually'
 import { findPostgres, freshDatabase, type Postgres, startPostgres } from '@pulse/dev/services/postgres'
 import type { PulseProcess } from '@pulse/dev/services/pulse'
 import { type Answer, aPurchase, callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 // A database that hangs is given 10 s per statement and as long again to come back, before the answer is "not now".
 const answerMsMax = 25_000

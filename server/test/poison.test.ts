@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 // Handlers write down what they began, outside of the process that they may end.
 const config = `

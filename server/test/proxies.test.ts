@@ -7,8 +7,9 @@ import { type AddressInfo, connect as connectPlain, createServer } from 'node:ne
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { eventually } from '@pulse/dev/services/eventually'
 import { type ProxyKind, type ProxyProcess, proxyProgram, startProxy } from './proxy-process.ts'
-import { eventually, type StartedServer, startServer } from './started-server.ts'
+import { type StartedServer, startServer } from './started-server.ts'
 
 /** Stands between proxy and server and remembers what each of them sent, byte by byte. */
 async function openTap(port: number) {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { eventually } from './started-server.ts'
+import { eventually } from '@pulse/dev/services/eventually'
 
 const run = promisify(execFile)
 const deploy = join(import.meta.dirname, '..', '..', 'deploy')

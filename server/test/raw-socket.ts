@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
-import { eventually } from './started-server.ts'
+import { eventually } from '@pulse/dev/services/eventually'
 
 /** What a frame is made of; everything that is not said is as it should be. */
 export interface FrameParts {

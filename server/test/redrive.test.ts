@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { openInstallation } from '@pulse/dev/faults/installation'
 import { openServices } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 const services = await openServices(['postgres'])
 after(() => services[Symbol.asyncDispose]())

@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { openPostgresLog } from '@pulse/log/postgres'
 import pg from 'pg'
 import { pino } from 'pino'
 import { openRetention, type RetentionResult } from '../src/operations/retention.ts'
 import { aPurchase, callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 const dayMs = 86_400_000
 

@@ -8,10 +8,10 @@ import { assertNoViolation, audit, untilQuiet } from '@pulse/dev/faults/audit'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { Ledger } from '@pulse/dev/faults/ledger'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { databasePidOf, type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 
 const exitMsMax = 10_000
 

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { eventually } from '@pulse/dev/services/eventually'
 import { databasePidOf } from '@pulse/dev/services/pulse'
-import { eventually } from './started-server.ts'
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { subprotocol } from '@pulse/protocol/frames'
-import { eventually } from './started-server.ts'
 import { EventStreamReader, FrameReader, handshakeStatus, idsOf, TestSocket } from './stream-client.ts'
 import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { request as plainRequest } from 'node:http'
 import { request as secureRequest } from 'node:https'
+import { eventually } from '@pulse/dev/services/eventually'
 import type { Delivery, ServerFrame } from '@pulse/protocol/frames'
 import { serverFrameSchema, subprotocol } from '@pulse/protocol/frames'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import { WebSocket } from 'ws'
-import { eventually } from './started-server.ts'
 
 /** A server, or a proxy in front of one. */
 export interface Target {

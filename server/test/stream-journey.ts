@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { eventually } from '@pulse/dev/services/eventually'
 import { type Journey, startJourney } from './journey.ts'
-import { eventually } from './started-server.ts'
 import { FrameReader } from './stream-client.ts'
 
 /** A journey with what those of streams have in common. */

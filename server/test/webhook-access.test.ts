@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import type { NewWebhook, Webhook, WebhookTest } from '@pulse/protocol/webhook'
 import pg from 'pg'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
 import { openReceiver } from './webhook-receiver.ts'
 

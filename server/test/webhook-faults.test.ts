@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
+import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
 import { databasePidOf, type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
 import type { Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
-import { eventually } from './started-server.ts'
 import { openReceiver, orderFaults, slow, type WebhookReceiver } from './webhook-receiver.ts'
 
 // What webhooks do when servers die, stop or lose their lease: nothing is lost, keys stay in order, a repeat has its id.

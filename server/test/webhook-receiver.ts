@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { eventually } from '@pulse/dev/services/eventually'
 import { verifyWebhook } from '@pulse/protocol/webhook-signature'
-import { eventually } from './started-server.ts'
 
 /** One request that came to a receiver. */
 export interface ReceivedRequest {

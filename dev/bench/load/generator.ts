@@ -66,7 +66,8 @@ class Run {
   /** A request whose turn comes while every connection is busy waits for one; its delay counts from its turn. */
   async open(perSecond: number): Promise<LoadResult> {
     const free = [...this.#connections]
-    const total = Math.floor(((this.#measuredTo - this.#startedAt) * perSecond) / 1000)
+    // From the plan, not from two readings of the clock: their difference may fall short by a rounding, and a request.
+    const total = Math.floor(((this.#plan.warmUpMs + this.#plan.measuredMs) * perSecond) / 1000)
     let sent = 0
     let ended = 0
     const finished = new Promise<void>((done) => {

@@ -1,7 +1,6 @@
 import type { Bench, BenchResult, Settings } from '../bench.ts'
 import { connectTo, describeDatabase, startPulse } from '../pulse.ts'
-import { Figures } from '../statistics.ts'
-import { percentile } from './percentile.ts'
+import { Figures, percentile } from '../statistics.ts'
 import { publish } from './publisher.ts'
 import { openReaders } from './readers.ts'
 

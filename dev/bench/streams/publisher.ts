@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Pulse } from '../pulse.ts'
+import { sharedNow } from './shared-clock.ts'
 
 export interface Publication {
   readonly eventsPerSecond: number
@@ -10,9 +11,6 @@ export interface Publication {
   /** Properties of the event with this number, beside `sent` and what fills it up to its size. */
   readonly properties: (number: number) => Record<string, unknown>
 }
-
-/** Milliseconds of a clock that all processes of the machine share. */
-const sharedNow = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 /** Publishes on a fixed schedule; returns how many events were accepted. Rejects if one is refused. */
 export async function publish(pulse: Pulse, plan: Publication): Promise<number> {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import type { ReaderReport, ReaderTask } from './reader-plan.ts'
+import { sharedNow } from './shared-clock.ts'
 
 // The readers of the stream benches. They count rather than parse, because they share two cores with the server: an
 // event is an `"event_id":` in the bytes, which cannot stand inside of a JSON string.
@@ -132,7 +133,7 @@ function masked(text: string): Buffer {
 }
 
 function read(reader: Reader, chunk: Buffer): void {
-  const arrived = now()
+  const arrived = sharedNow()
   counted.bytes += chunk.length
   const bytes = reader.rest.length > 0 ? Buffer.concat([reader.rest, chunk]) : chunk
   // What was counted already is cut off: the rest is shorter than any mark's value.
@@ -148,9 +149,6 @@ function read(reader: Reader, chunk: Buffer): void {
   reader.rest = keep < bytes.length ? Buffer.from(bytes.subarray(keep)) : Buffer.alloc(0)
   awaited?.()
 }
-
-/** Milliseconds of a clock that all processes of the machine share. */
-const now = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 function numberAfter(bytes: Buffer, mark: Buffer): number | undefined {
   const at = bytes.lastIndexOf(mark)

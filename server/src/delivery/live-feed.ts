@@ -1,18 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type EventLog, type LogBatch, LogError, type LogRecord } from '@pulse/log'
+import type { FilterChange, Subscriptions } from '../subscriptions/subscriptions.ts'
 import { type RecentBatch, RecentBatches } from './recent-batches.ts'
-import { type FilterChange, type Index, Scan } from './scan.ts'
+import { type Index, Scan } from './scan.ts'
 import type { Session } from './session.ts'
 import { type Slots, type Vector, vectorOf } from './vector.ts'
 
 const retryMs = 250
 
-export interface Controls {
-  /** Whether a record is for servers only. */
-  isControl(record: LogRecord): boolean
-  /** The changes of filters that a control record announces. Rejects while the database is away. */
-  changesOf(record: LogRecord): Promise<readonly FilterChange[]>
-}
+/** Which records are for servers only, and what they announce. */
+export type Controls = Pick<Subscriptions, 'isControl' | 'changesOf'>
 
 export interface LiveFeedNeeds {
   readonly log: EventLog

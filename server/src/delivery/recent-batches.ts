@@ -1,5 +1,5 @@
 import type { LogBatch } from '@pulse/log'
-import type { FilterChange } from './scan.ts'
+import type { FilterChange } from '../subscriptions/subscriptions.ts'
 import type { Vector } from './vector.ts'
 
 const charsMax = 16 * 1024 * 1024

@@ -2,11 +2,10 @@ import type { LogBatch, LogRecord } from '@pulse/log'
 import type { Event } from '@pulse/protocol/event'
 import { matches } from '../subscriptions/matches.ts'
 import type { MatchingIndex } from '../subscriptions/matching-index.ts'
-import type { Tree } from '../subscriptions/tree.ts'
+import type { FilterChange } from '../subscriptions/subscriptions.ts'
 import { DeliveryRecord } from './delivery-record.ts'
 import type { Session, SessionFilter } from './session.ts'
-import type { Slots, Vector } from './vector.ts'
-import { lower, reaches } from './vector.ts'
+import { lower, reaches, type Slots, type Vector } from './vector.ts'
 
 /** What a scan asks of the index. */
 export type Index = Pick<MatchingIndex, 'add' | 'remove' | 'match' | 'found'>
@@ -15,15 +14,6 @@ export type Index = Pick<MatchingIndex, 'add' | 'remove' | 'match' | 'found'>
 interface Handle {
   readonly session: Session
   readonly filter: SessionFilter
-}
-
-/** A filter's change, met in the log. */
-export interface FilterChange {
-  readonly subscriber: string
-  readonly name: string
-  readonly version: number
-  /** Undefined: the filter was deleted. */
-  readonly filter: Tree | undefined
 }
 
 export interface ScanNeeds {
