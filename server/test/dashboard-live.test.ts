@@ -75,7 +75,11 @@ describe('the live pages of the dashboard', { skip: skipBrowser }, () => {
     await page.goto(`${server.url}/ui/live`)
     await connected(page)
     const field = page.getByLabel('Filter')
-    await page.keyboard.press('/')
+    const focused = await page.evaluate(`(() => {
+      document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }))
+      return document.activeElement.hasAttribute('data-search')
+    })()`)
+    assert.equal(focused, true, 'what is typed right after / goes into the field')
     await page.keyboard.type('user_id = "ada" and event_type = purchase')
     await page.keyboard.press('Enter')
     await page.getByText(/^Expected a value/).waitFor()

@@ -141,8 +141,10 @@ function useKeys(open: (what: 'palette' | 'help') => void) {
   const { toggle } = usePause()
   const search = async () => {
     const field = () => document.querySelector<HTMLElement>('[data-search]')
+    // At once where there is one: what is typed before the next frame belongs into it.
+    if (field()) return field()?.focus()
     // Where a page has nothing to search, the events have.
-    if (!field()) await navigate({ to: '/events', search: (held) => held })
+    await navigate({ to: '/events', search: (held) => held })
     requestAnimationFrame(() => field()?.focus())
   }
   const goTo = Object.fromEntries(
