@@ -55,6 +55,7 @@ async function measure(settings: Settings): Promise<BenchResult> {
     found.add('refused p95', result.refused?.p95 ?? Number.NaN)
     found.add('refused p99', result.refused?.p99 ?? Number.NaN)
     found.add('refused max', result.refused?.max ?? Number.NaN)
+    found.add('stall', result.generatorStallMs)
     found.add(
       'others',
       others.reduce((sum, [, count]) => sum + count, 0),
@@ -73,6 +74,7 @@ function figuresOf(found: Figures): Figure[] {
     { name: 'refused, p95', unit: 'ms', series: found.of('refused p95'), wanted: { most: 20 } },
     { name: 'refused, p99', unit: 'ms', series: found.of('refused p99'), wanted: { most: 20 } },
     { name: 'refused, slowest', unit: 'ms', series: found.of('refused max'), wanted: { most: 20 } },
+    { name: "generator's longest stall", unit: 'ms', series: found.of('stall') },
     { name: 'neither 202 nor 429', unit: 'requests', series: found.of('others'), wanted: { most: 0 } },
     { name: 'server memory (RSS), most', unit: 'MiB', series: found.of('memory') },
     {
@@ -86,6 +88,6 @@ function figuresOf(found: Figures): Figure[] {
 
 const notes = [
   `INTAKE_RATE_MAX=${budget}; ${offered} single events per second offered on a fixed schedule over 256 connections, whatever is answered; nobody heeds Retry-After.`,
-  'A delay counts from the intended start, so it includes what a request waits for in the generator and in the kernel.',
+  'A delay counts from the intended start, so it includes what a request waits for in the generator and in the kernel; its longest stall is the longest time between two looks at its schedule, wanted every millisecond.',
   'All roles run; server, database and generator share the cores.',
 ]

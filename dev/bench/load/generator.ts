@@ -37,6 +37,7 @@ class Run {
   readonly #startedAt = performance.now()
   readonly #measuredFrom: number
   readonly #measuredTo: number
+  #stallMs = 0
 
   constructor(plan: LoadPlan, connections: readonly Connection[]) {
     this.#plan = plan
@@ -70,9 +71,13 @@ class Run {
     const total = Math.floor(((this.#plan.warmUpMs + this.#plan.measuredMs) * perSecond) / 1000)
     let sent = 0
     let ended = 0
+    let lookedAt = this.#startedAt
     const finished = new Promise<void>((done) => {
       const sendDue = () => {
-        const due = Math.floor(((performance.now() - this.#startedAt) * perSecond) / 1000) + 1
+        const now = performance.now()
+        if (lookedAt >= this.#measuredFrom) this.#stallMs = Math.max(this.#stallMs, now - lookedAt)
+        lookedAt = now
+        const due = Math.floor(((now - this.#startedAt) * perSecond) / 1000) + 1
         while (sent < Math.min(total, due)) {
           const connection = free.pop()
           if (!connection) break
@@ -103,6 +108,7 @@ class Run {
     return this.#tally.result({
       seconds: (performance.now() - this.#measuredFrom) / 1000,
       generatorCpu: cpu(),
+      generatorStallMs: this.#stallMs,
     })
   }
 

@@ -49,4 +49,6 @@ export interface LoadResult {
   readonly refused: Delays | null
   /** Part of one core that the generator itself used, 0 to 1. */
   readonly generatorCpu: number
+  /** Longest time in which the generator did not look at its schedule; 0 with a closed pace. So much of a delay may be its own. */
+  readonly generatorStallMs: number
 }

@@ -45,7 +45,7 @@ export class Tally {
     this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1
   }
 
-  result(of: { seconds: number; generatorCpu: number }): LoadResult {
+  result(of: Pick<LoadResult, 'seconds' | 'generatorCpu' | 'generatorStallMs'>): LoadResult {
     return {
       ...of,
       accepted: this.#accepted,
