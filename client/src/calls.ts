@@ -64,6 +64,8 @@ export interface EventQuery {
 /** Which dead letters to list. */
 export interface DeadLetterQuery {
   readonly event_type?: string | undefined
+  /** Name of the handler that failed; `webhook:ID` for what a receiver did not take. */
+  readonly handler?: string | undefined
   readonly cursor?: string | undefined
   readonly limit?: number | undefined
 }

@@ -68,6 +68,13 @@ export const webhookSchema = z
     position,
     delivered: z.int().describe('Events that the receiver has taken.'),
     given_up: z.int().describe('Events that became dead letters.'),
+    failures: z.int().describe('Attempts that failed since the last success.'),
+    waiting_since: z.iso
+      .datetime()
+      .nullable()
+      .describe(
+        'When the oldest event was received that was sent and is not dealt with yet: so far it is behind. Null when none waits.',
+      ),
     gaps: z
       .int()
       .describe('Times that the log did not reach back to its position, so that events were never sent.'),

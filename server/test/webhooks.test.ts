@@ -163,7 +163,7 @@ test('a redriven letter that fails again is the same dead letter again', async (
   const type = freshType()
   await using receiver = await openReceiver(answer(400))
   const subscriber = await journey.subscriber({ event_types: [type] })
-  await make({ subscriber_id: subscriber, url: receiver.url })
+  const { id } = await make({ subscriber_id: subscriber, url: receiver.url })
   await journey.post(eventsOf(type, 1))
   const dead = () =>
     until('a dead letter', async () => {
@@ -171,6 +171,14 @@ test('a redriven letter that fails again is the same dead letter again', async (
       return data[0]
     })
   const first = await dead()
+  // What was given up waits no more, although nothing comes after it.
+  await until('nothing waits', async () => ((await get(id)).waiting_since === null ? true : undefined))
+  const listed = await journey.call('GET', `/dead-letters?handler=webhook:${id}`)
+  assert.deepEqual(
+    listed.body.data.map((letter) => letter.id),
+    [first.id],
+  )
+  assert.deepEqual((await journey.call('GET', '/dead-letters?handler=nobody')).body.data, [])
   assert.equal((await journey.call('POST', `/dead-letters/${first.id}/redrive`)).status, 202)
   await receiver.count(8)
   assert.equal((await dead()).id, first.id)
@@ -191,6 +199,31 @@ test('a receiver that hangs is given up after the time-out, and the attempt coun
   assert.ok(first && second && second.atMs - first.atMs >= 990)
   await until('delivered', async () => ((await get(id)).delivered === 1 ? true : undefined))
   assert.notEqual((await get(id)).last_failure_at, null)
+})
+
+test('since when the oldest event waits is told, until a receiver has taken it', async () => {
+  const type = freshType()
+  // It stays away for longer than any test: only a new beginning asks it again.
+  await using receiver = await openReceiver(answer(503, { 'retry-after': '3600' }))
+  const subscriber = await journey.subscriber({ event_types: [type] })
+  const { id, waiting_since, failures } = await make({ subscriber_id: subscriber, url: receiver.url })
+  assert.deepEqual({ waiting_since, failures }, { waiting_since: null, failures: 0 })
+  const [event] = eventsOf(type, 1)
+  assert.ok(event)
+  await journey.post([event])
+  const waiting = await until('it waits', async () => {
+    const now = await get(id)
+    return now.waiting_since === null ? undefined : now
+  })
+  const { received_at } = (await journey.call('GET', `/events/${event.event_id}`)).body
+  assert.equal(Date.parse(waiting.waiting_since ?? ''), Date.parse(received_at))
+  assert.equal(waiting.failures, 1)
+  receiver.behave(answer(204))
+  await journey.call('PATCH', `/webhooks/${id}`, { status: 'paused' })
+  assert.equal((await get(id)).waiting_since, waiting.waiting_since)
+  await journey.call('PATCH', `/webhooks/${id}`, { status: 'active' })
+  await until('nothing waits', async () => ((await get(id)).waiting_since === null ? true : undefined))
+  assert.equal((await get(id)).delivered, 1)
 })
 
 test('a redirect is not followed: it is a failed attempt', async () => {

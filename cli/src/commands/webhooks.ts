@@ -123,6 +123,8 @@ function show(terminal: Terminal, webhook: Webhook): void {
   )
   row('delivered', count(webhook.delivered))
   row('given up', count(webhook.given_up))
+  row('failures', webhook.failures === 0 ? 'none' : `${count(webhook.failures)} since the last success`)
+  row('waiting since', webhook.waiting_since ?? 'nothing waits')
   row('gaps', webhook.gaps === 0 ? 'none' : `${count(webhook.gaps)}, last ${webhook.last_gap_at}`)
   row('last success', webhook.last_success_at ?? 'never')
   row('last failure', webhook.last_failure_at ?? 'never')

@@ -64,6 +64,7 @@ export async function listDeadLetters(
   filter: {
     event_type?: string | undefined
     state?: string | undefined
+    handler?: string | undefined
     cursor?: Cursor | undefined
     limit: number
   },
@@ -73,6 +74,7 @@ export async function listDeadLetters(
   const clauses = ['true']
   if (filter.event_type !== undefined) clauses.push(`event_type = ${parameter(filter.event_type)}`)
   if (filter.state !== undefined) clauses.push(`state = ${parameter(filter.state)}`)
+  if (filter.handler !== undefined) clauses.push(`handler = ${parameter(filter.handler)}`)
   if (filter.cursor)
     clauses.push(
       `(failed_at, id) < (${parameter(filter.cursor.at)}::timestamptz, ${parameter(filter.cursor.id)}::uuid)`,

@@ -192,6 +192,9 @@ function deadLetterRoutes(http: Http, query: Query): void {
       querystring: z.strictObject({
         event_type: word(limits.eventTypeCharsMax).optional(),
         state: z.enum(['dead', 'redriven']).optional(),
+        handler: word(200)
+          .optional()
+          .describe('Name of the handler that failed; `webhook:ID` for what a receiver did not take.'),
         cursor: z.string().max(200).optional(),
         limit,
       }),

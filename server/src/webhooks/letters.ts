@@ -116,6 +116,16 @@ export class Letters {
     return place
   }
 
+  /** When the oldest event of the stream was received that is not dealt with; undefined if there is none. */
+  waitingSince(): Date | undefined {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const [first] of this.#bySlot.values()) {
+      const from = first?.open.letter.from
+      if (from?.kind === 'stream') oldest = Math.min(oldest, from.record.record.receivedAt)
+    }
+    return oldest === Number.POSITIVE_INFINITY ? undefined : new Date(oldest / 1_000)
+  }
+
   /** Sends nothing more; resolves when what is on its way has been answered, or was called off after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopping = true

@@ -17,6 +17,8 @@ export interface ProgressNeeds {
   readonly failures: number
   /** Everything below is dealt with; undefined before the stream has begun. */
   readonly position: () => string | undefined
+  /** When the oldest event was received that is not dealt with. */
+  readonly waitingSince: () => Date | undefined
   /** The webhook is another's by now, or gone. */
   readonly fenced: () => void
   readonly report: WebhookReport
@@ -48,6 +50,7 @@ export class Progress {
   #pending = nothing()
   #failures: number
   #lastFailure: Failure | undefined
+  /** The position that was committed last, and since when the oldest event waited then. */
   #committed: string | undefined
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
@@ -128,7 +131,10 @@ export class Progress {
   async #commit(): Promise<void> {
     const { pool, fence, report } = this.#needs
     const position = this.#needs.position()
-    if (position === undefined || (position === this.#committed && !this.#hasNews())) return
+    if (position === undefined) return
+    const waitingSince = this.#needs.waitingSince()
+    const place = `${position} ${waitingSince?.toISOString()}`
+    if (place === this.#committed && !this.#hasNews()) return
     const pending = this.#pending
     this.#pending = nothing()
     const isFailing = this.#failures >= failingFrom
@@ -138,7 +144,7 @@ export class Progress {
         pool,
         async (tx) => {
           const { settled: _settled, ...facts } = pending
-          const progress = { ...facts, position, failures: this.#failures, reason }
+          const progress = { ...facts, position, waitingSince, failures: this.#failures, reason }
           const status = isFailing ? 'failing' : 'active'
           if (!(await storeProgress(tx, fence, { ...progress, status }))) throw new FencedError()
         },
@@ -146,7 +152,7 @@ export class Progress {
           throw error
         },
       )
-      this.#committed = position
+      this.#committed = place
       for (const settle of pending.settled) settle()
     } catch (error) {
       if (error instanceof FencedError) return this.#fenced(pending, error)

@@ -48,7 +48,7 @@ export interface Fence {
 }
 
 const columns = `id, number, subscriber_id, url, secret, filter, enforced, status, reason, failures, position, delivered,
-  given_up, gaps, revision, epoch, ${instantSql('last_gap_at')} as gap, ${instantSql('last_success_at')} as succeeded, ${instantSql('last_failure_at')} as failed,
+  given_up, gaps, revision, epoch, ${instantSql('last_gap_at')} as gap, ${instantSql('waiting_since')} as waiting, ${instantSql('last_success_at')} as succeeded, ${instantSql('last_failure_at')} as failed,
   ${instantSql('created_at')} as created, ${instantSql('updated_at')} as updated`
 
 interface Row {
@@ -68,6 +68,8 @@ function rowOf(row: Row): WebhookRow {
     position: row.position as string,
     delivered: Number(row.delivered),
     given_up: Number(row.given_up),
+    failures: row.failures as number,
+    waiting_since: row.waiting as string | null,
     gaps: row.gaps as number,
     last_gap_at: row.gap as string | null,
     last_success_at: row.succeeded as string | null,
@@ -226,6 +228,8 @@ export interface Progress {
   readonly gaps: number
   /** Attempts that failed since the last success. */
   readonly failures: number
+  /** When the oldest event was received that is not dealt with. */
+  readonly waitingSince: Date | undefined
   readonly status: 'active' | 'failing'
   readonly reason: string | null
   readonly dead: readonly DeadRow[]
@@ -265,7 +269,7 @@ export interface DeadRow {
  */
 export async function storeProgress(tx: pg.ClientBase, fence: Fence, progress: Progress): Promise<boolean> {
   const { position, taken, takenAt, failedAt, failures, status, reason, gaps } = progress
-  const { dead, deadAgain, redriven } = progress
+  const { dead, deadAgain, redriven, waitingSince } = progress
   // Somebody who paused it meanwhile has the last word.
   const { rowCount } = await inTime(
     tx.query(
@@ -273,11 +277,12 @@ export async function storeProgress(tx: pg.ClientBase, fence: Fence, progress: P
          last_success_at = coalesce($6, last_success_at), last_failure_at = coalesce($7, last_failure_at), failures = $8,
          status = case when status = 'paused' then status else $9 end,
          reason = case when status = 'paused' then reason else $10 end,
-         gaps = gaps + $11, last_gap_at = case when $11 > 0 then clock_timestamp() else last_gap_at end
+         gaps = gaps + $11, last_gap_at = case when $11 > 0 then clock_timestamp() else last_gap_at end,
+         waiting_since = $12
        where id = $1 and epoch = $2`,
       [
         ...[fence.id, fence.epoch, position, taken, dead.length, takenAt ?? null, failedAt ?? null, failures],
-        ...[status, reason, gaps],
+        ...[status, reason, gaps, waitingSince ?? null],
       ],
     ),
   )

@@ -158,6 +158,7 @@ export class Worker {
     const progress: Progress = new Progress({
       ...{ pool: this.#needs.pool, fence: row, failures: row.failures, report },
       position: () => this.#placeOf(run),
+      waitingSince: () => letters.waitingSince(),
       fenced: () => this.#needs.changed(),
     })
     const letters = this.#lettersFor(mailbox, progress)
@@ -191,6 +192,8 @@ export class Worker {
       bury: async (dead) => {
         await progress.bury(this.#graveOf(dead))
         report.givenUp(id, dead.letter.eventId, dead.attempts)
+        // It was open until now: only the next commit passes it.
+        progress.moved()
       },
       gone: () => {
         report.gone(id)
