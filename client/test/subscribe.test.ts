@@ -3,19 +3,23 @@ import { after, before, test } from 'node:test'
 import {
   type ConnectionState,
   createClient,
-  type Gap,
   memoryStore,
-  type Notice,
   type ReceivedEvent,
   type StreamItem,
   type Subscription,
 } from '@pulse/client'
-import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
-import { freshDatabase } from '@pulse/dev/services/postgres'
-import type { PulseProcess } from '@pulse/dev/services/pulse'
 import { trimLog } from '@pulse/dev/services/trimmed-log'
+import {
+  collect,
+  filter,
+  isExact,
+  isLive,
+  numberOf,
+  openSubscribeWorld,
+  startAgain,
+} from './subscribe-world.ts'
 
 // Subscribers of the SDK against the real server: what `subscription.model.test.ts` proves of the client alone holds for
 // both together.
@@ -26,84 +30,7 @@ before(async () => {
 })
 after(() => services[Symbol.asyncDispose]())
 
-/** A database of its own and a server on it. Disposing also closes what was subscribed in it. */
-async function openWorld() {
-  const database = await freshDatabase(services.address('postgres'))
-  const installation = await openInstallation({ databaseUrl: database.url })
-  const server = await installation.start()
-  const subscriptions: Subscription[] = []
-  return {
-    database,
-    installation,
-    server,
-    client: createClient({ url: server.url, credential: server.key }),
-    subscriptions,
-    [Symbol.asyncDispose]: async () => {
-      for (const subscription of subscriptions) await subscription.close()
-      await installation[Symbol.asyncDispose]()
-      await database[Symbol.asyncDispose]()
-    },
-  }
-}
-
-/** The same server again: same data, same address. */
-const startAgain = (installation: Installation, before: PulseProcess) =>
-  installation.start({ PORT: new URL(before.url).port }, before.data)
-
-const filter = { expression: 'event_type = "sdk.*"' }
-
-interface Collected {
-  readonly subscription: Subscription
-  readonly events: ReceivedEvent[]
-  readonly gaps: Gap[]
-  readonly notices: Notice[]
-  readonly states: ConnectionState[]
-}
-
-type World = Awaited<ReturnType<typeof openWorld>>
-type Client = ReturnType<typeof createClient>
-
-/** Subscribes and collects what comes. */
-function collect(
-  world: World,
-  more: Partial<Parameters<Client['subscribe']>[0]> = {},
-  client = world.client,
-) {
-  const collected = { events: [], gaps: [], notices: [], states: [] } as Omit<Collected, 'subscription'>
-  const subscription = client.subscribe({
-    subscriber: 'user_1',
-    filter,
-    ...more,
-    onEvent: (event) => collected.events.push(event),
-    onGap: (gap) => collected.gaps.push(gap),
-    onNotice: (notice) => collected.notices.push(notice),
-    onConnection: (state) => collected.states.push(state),
-  })
-  world.subscriptions.push(subscription)
-  return { subscription, ...collected }
-}
-
-const numberOf = ({ event }: ReceivedEvent) => Number(event.properties.n)
-
-const isLive = (subscription: Subscription) =>
-  eventually('live', async () => subscription.connection.kind === 'live' || undefined, 20_000)
-
-/** Each number once, and those of a user in their order. */
-function isExact(events: readonly ReceivedEvent[], count: number): void {
-  const numbers = events.map(numberOf)
-  assert.deepEqual(
-    numbers.toSorted((a, b) => a - b),
-    Array.from({ length: count }, (_, n) => n),
-  )
-  for (const user of new Set(events.map(({ event }) => event.user_id))) {
-    const own = events.filter(({ event }) => event.user_id === user).map(numberOf)
-    assert.deepEqual(
-      own,
-      own.toSorted((a, b) => a - b),
-      `order of ${user}`,
-    )
-  }
-}
+const openWorld = () => openSubscribeWorld(services.address('postgres'))
 
 test('ES-26 a subscriber misses nothing and gets nothing twice while its server is killed, drained and started again under load', async () => {
   await using world = await openWorld()
