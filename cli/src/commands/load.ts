@@ -4,9 +4,9 @@ import { Command } from 'commander'
 import { type Cli, type Connected, connect } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
-import { storeLoadFilters } from '../load/load-filters.ts'
+import { createLoadFilters, type LoadFilters } from '../load/load-filters.ts'
 import { type LoadResult, runOpenLoop } from '../load/open-loop.ts'
-import { openReceivers, type Received } from '../load/receivers.ts'
+import { openReceivers, type Received, type Receivers } from '../load/receivers.ts'
 import { notNegative, wholeNumber } from '../option-values.ts'
 import { createProgress } from '../progress.ts'
 import { randomEvent } from '../random-events.ts'
@@ -35,7 +35,8 @@ they are kept and processed.
 
 With --sockets it first stores a filter for each of load_test_user_0, load_test_user_1, … and opens a
 stream for each. All events match: what does not arrive at every socket is missing, and delivery
-counts from the intended start to the arrival. The filters stay: pulse filters delete NAME.`
+counts from the intended start to the arrival. In the end the filters are removed, also after Ctrl-C,
+and one that was another before is put back.`
 
 /** `pulse load`: an open-loop load test of `POST /events`, one event per request, and of its way to subscribers. */
 export function load(cli: Cli): Command {
@@ -58,7 +59,9 @@ export function load(cli: Cli): Command {
       // A wrong key or address is told as such and not as a thousand failures.
       await client.session({ signal })
       const source = `pulse-load-${randomUUID().slice(0, 8)}`
-      await using receivers = await openSockets(connected, options, source)
+      const subscribers = subscribersOf(options)
+      await using filters = filtersOf(connected, options, subscribers)
+      await using receivers = await openSockets(connected, { filters, subscribers, source })
       const result = await sendAll(connected, options, bodyOf(options, source))
       const { succeeded: acknowledged, sent } = result
       const delivery = await receivers?.settled({ acknowledged, sent }, options.timeout * 1000)
@@ -77,22 +80,28 @@ export function load(cli: Cli): Command {
 const user_tier = 'premium'
 const min_amount = 100
 
+/** None without `--sockets`. */
+function subscribersOf({ sockets = 0, subscribers: prefix }: Options): readonly string[] {
+  return Array.from({ length: sockets }, (_, n) => `${prefix}${n}`)
+}
+
+function filtersOf(
+  { client, terminal, signal }: Connected,
+  { type }: Options,
+  subscribers: readonly string[],
+): LoadFilters {
+  const filter = { event_types: [type], user_tiers: [user_tier], min_amount }
+  return createLoadFilters({ client, terminal, subscribers, filter, signal })
+}
+
 async function openSockets(
   { client, terminal, signal }: Connected,
-  { sockets, subscribers: prefix, type }: Options,
-  source: string,
-) {
-  if (sockets === undefined) return undefined
-  const subscribers = Array.from({ length: sockets }, (_, n) => `${prefix}${n}`)
-  using progress = createProgress(terminal, { unit: 'filters', total: sockets })
-  const filter = { event_types: [type], user_tiers: [user_tier], min_amount }
-  await storeLoadFilters({
-    client,
-    subscribers,
-    filter,
-    signal,
-    onProgress: (done) => progress.at(done, done),
-  })
+  from: { filters: LoadFilters; subscribers: readonly string[]; source: string },
+): Promise<Receivers | undefined> {
+  const { filters, subscribers, source } = from
+  if (subscribers.length === 0) return undefined
+  using progress = createProgress(terminal, { unit: 'filters', total: subscribers.length })
+  await filters.store((done) => progress.at(done, done))
   progress.stop()
   return await openReceivers({ client, subscribers, source, signal })
 }

@@ -1,43 +1,117 @@
 import { type Client, type Filter, PulseError, type SimpleFilter } from '@pulse/client'
+import { createProgress } from '../progress.ts'
+import { counted, type Terminal } from '../terminal.ts'
 
 const inFlightMax = 16
+const name = 'default'
 
-export interface LoadFilters {
+export interface LoadFiltersNeeds {
   readonly client: Client
+  readonly terminal: Terminal
   readonly subscribers: readonly string[]
   readonly filter: SimpleFilter
+  /** Aborted when the user interrupts. */
   readonly signal: AbortSignal
-  /** Told how many subscribers have their filter. */
-  readonly onProgress: (done: number) => void
 }
 
 /**
- * Gives every subscriber this one filter, called `default`. One that has it already is left as it is, because every
- * change is written into every partition of the log. Throws PulseError.
+ * The filters of a load test. Disposing leaves every subscriber as it was found: what was stored is removed, what was
+ * changed is put back. Where that fails it is said, and never thrown: it must not hide how the test itself went.
  */
-export async function storeLoadFilters(needs: LoadFilters): Promise<void> {
-  const left = [...needs.subscribers].reverse()
-  let done = 0
-  const work = async () => {
-    for (let subscriber = left.pop(); subscriber !== undefined; subscriber = left.pop()) {
-      await storeOne(needs, subscriber)
-      needs.onProgress(++done)
-    }
-  }
-  await Promise.all(Array.from({ length: inFlightMax }, work))
+export interface LoadFilters extends AsyncDisposable {
+  /**
+   * Gives every subscriber this one filter. One that has it already is left as it is, because every change is written into
+   * every partition of the log. `onProgress` is told how many have it. Throws PulseError, or `Interrupted`; then some may
+   * have theirs.
+   */
+  store(onProgress: (done: number) => void): Promise<void>
 }
 
-async function storeOne({ client, filter, signal }: LoadFilters, subscriber: string): Promise<void> {
+/** Sends nothing yet. */
+export function createLoadFilters(needs: LoadFiltersNeeds): LoadFilters {
+  /** What was changed, with the filter that stood there before. */
+  const changed = new Map<string, Filter | undefined>()
+  return {
+    store: async (onProgress) => {
+      let done = 0
+      await eachOf(needs.subscribers, async (subscriber) => {
+        needs.signal.throwIfAborted()
+        await storeOne(needs, subscriber, changed)
+        onProgress(++done)
+      })
+    },
+    [Symbol.asyncDispose]: () => takeBack(needs, changed),
+  }
+}
+
+/** Does something for each, some at a time. After a failure no more are begun; throws it once none is under way. */
+async function eachOf<Item>(items: Iterable<Item>, act: (item: Item) => Promise<void>): Promise<void> {
+  const left = [...items].reverse()
+  const work = async () => {
+    for (let next = left.pop(); next !== undefined; next = left.pop())
+      await act(next).catch((error: unknown) => {
+        left.length = 0
+        throw error
+      })
+  }
+  const ends = await Promise.allSettled(Array.from({ length: inFlightMax }, work))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+// An interruption does not give up what is under way: a filter that is stored all the same would be left behind.
+async function storeOne(
+  { client, filter }: LoadFiltersNeeds,
+  subscriber: string,
+  changed: Map<string, Filter | undefined>,
+): Promise<void> {
   try {
-    await client.filters.create({ subscriber_id: subscriber, ...filter }, { signal })
+    await client.filters.create({ subscriber_id: subscriber, name, ...filter })
+    changed.set(subscriber, undefined)
   } catch (error) {
     if (!(error instanceof PulseError) || error.code !== 'conflict') throw error
-    const stored = await client.filters.get(subscriber, undefined, { signal })
-    if (!isSame(stored, filter)) await client.filters.update(subscriber, 'default', filter, { signal })
+    const stored = await client.filters.get(subscriber, name)
+    if (isSame(stored, filter)) return
+    changed.set(subscriber, stored)
+    await client.filters.update(subscriber, name, filter)
   }
 }
 
 function isSame(stored: Filter, { event_types, user_tiers, min_amount }: SimpleFilter): boolean {
   const members = [stored.event_types, stored.user_tiers ?? null, stored.min_amount ?? null]
   return JSON.stringify(members) === JSON.stringify([event_types, user_tiers ?? null, min_amount ?? null])
+}
+
+async function takeBack(
+  { client, terminal, signal }: LoadFiltersNeeds,
+  changed: Map<string, Filter | undefined>,
+): Promise<void> {
+  if (changed.size === 0) return
+  if (signal.aborted && !terminal.json)
+    terminal.note(`Removing ${counted(changed.size, 'filter')}; a second Ctrl-C leaves them.`)
+  const total = changed.size
+  using progress = createProgress(terminal, { unit: 'filters removed', total })
+  try {
+    await eachOf([...changed], async ([subscriber, before]) => {
+      await takeBackOne(client, subscriber, before)
+      changed.delete(subscriber)
+      progress.at(total - changed.size, total - changed.size)
+    })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    const [first] = changed.keys()
+    progress.stop()
+    terminal.note(
+      `${counted(changed.size, 'filter')} of this test could not be removed: ${why} Next: pulse filters delete ${first}`,
+    )
+  }
+}
+
+async function takeBackOne(client: Client, subscriber: string, before: Filter | undefined): Promise<void> {
+  try {
+    if (before === undefined) await client.filters.remove(subscriber, name)
+    else await client.filters.update(subscriber, name, { expression: before.expression })
+  } catch (error) {
+    // Somebody else was faster.
+    if (!(error instanceof PulseError) || error.code !== 'not_found') throw error
+  }
 }
