@@ -39,12 +39,14 @@ export async function flightsLive(
   say(`${options.subscribers} subscribers store their filters and connect.`)
   const wishes = flightWishes(options.subscribers, file.airports)
   await using watching = await watchFlights(client, wishes, source)
+  say(`All of them listen. The flights are replayed, ${file.flights} over ${options.over}.`)
   await pulse(onProcess, [
     ...['events', 'import', file.path, ...story.options, '--source', source],
     ...['--replay', '--over', options.over, '--again', run, '--data', options.data],
     ...(options.json ? ['--json'] : []),
   ])
   if (onProcess.exitCode) return
+  say('What each of them got is compared with what SQL finds in the rows, a few seconds.')
   await untilProcessed(database, source, file.flights)
   const comparison = await watching.compare(database, source, settleMsMax)
   if (options.json)
