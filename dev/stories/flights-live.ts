@@ -46,7 +46,7 @@ export async function flightsLive(
     ...(options.json ? ['--json'] : []),
   ])
   if (onProcess.exitCode) return
-  say('What each of them got is compared with what SQL finds in the rows, a few seconds.')
+  say('Each stream tells within seconds that it stands at the end; then what came is compared with SQL.')
   await untilProcessed(database, source, file.flights)
   const comparison = await watching.compare(database, source, settleMsMax)
   if (options.json)
