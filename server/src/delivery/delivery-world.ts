@@ -16,7 +16,7 @@ import { type Controls, LiveFeed } from './live-feed.ts'
 import { Replays } from './replays.ts'
 import type { Index } from './scan.ts'
 import { Session, type Transport } from './session.ts'
-import { Slots, type Vector } from './vector.ts'
+import { reaches, Slots, type Vector } from './vector.ts'
 
 const migrations = fileURLToPath(new URL('../../../log/migrations', import.meta.url))
 
@@ -54,6 +54,8 @@ function createLinearIndex(): Index {
 export class Reader implements Transport {
   /** Per slot the offsets that came, in order. */
   readonly offsets: number[][]
+  /** Per slot how many had come before its first one; undefined before that. */
+  readonly before: (number | undefined)[] = []
   readonly frames: Record<string, unknown>[] = []
   readonly #slots: Slots
   readonly #told: Vector
@@ -113,6 +115,7 @@ export class Reader implements Transport {
     const slot = this.#slots.of(topic as string, partition as number)
     assert.equal(previous, (this.#told[slot] as number) - 1, 'the chain of offsets is whole')
     this.#told[slot] = (offset as number) + 1
+    this.before[slot] ??= this.count()
     this.offsets[slot]?.push(offset as number)
   }
 }
@@ -143,6 +146,7 @@ export class DeliveryWorld implements AsyncDisposable {
   readonly readers: Reader[] = []
   /** Records that replays have read. */
   replayed = 0
+  /** The first of its topics. */
   readonly topic: string
   readonly #opened: AsyncDisposableStack
   readonly #connection: { readonly connectionString: string }
@@ -171,7 +175,12 @@ export class DeliveryWorld implements AsyncDisposable {
     opened.use(this.replays)
   }
 
-  static async open(postgres: string, controls: Controls = noControls): Promise<DeliveryWorld> {
+  /** Events are spread over so many topics of four partitions each. */
+  static async open(
+    postgres: string,
+    controls: Controls = noControls,
+    topicCount = 1,
+  ): Promise<DeliveryWorld> {
     await using opened = new AsyncDisposableStack()
     const database = opened.use(await freshDatabase(postgres))
     const connection = { connectionString: database.url }
@@ -180,10 +189,12 @@ export class DeliveryWorld implements AsyncDisposable {
     await migrate(client, [{ namespace: 'log', folders: [migrations], schema: 'pulse' }])
     await client.end()
     const log = opened.use(await openPostgresLog({ connection, durability: 'disk' }))
-    const topic = `delivery.${randomUUID()}`
-    await log.declare([{ name: topic, partitions: 4 }])
-    const { epoch, partitions } = await log.bounds(topic)
-    const slots = new Slots([{ name: topic, epoch, partitions: partitions.length }])
+    const names = Array.from({ length: topicCount }, () => `delivery.${randomUUID()}`)
+    await log.declare(names.map((name) => ({ name, partitions: 4 })))
+    const bounds = await Promise.all(names.map((name) => log.bounds(name)))
+    const slots = new Slots(
+      bounds.map(({ topic, epoch, partitions }) => ({ name: topic, epoch, partitions: partitions.length })),
+    )
     const failures: unknown[] = []
     const live = opened.use(
       await LiveFeed.open({
@@ -192,31 +203,34 @@ export class DeliveryWorld implements AsyncDisposable {
         ended: () => {},
       }),
     )
+    const [topic = ''] = names
     return new DeliveryWorld({ log, slots, live, topic, connection }, opened.move(), controls)
   }
 
-  /** Turns one byte of every batch of a partition over, from an offset on, as a bad disk would. */
+  /** Turns one byte of every batch of a partition of the first topic over, from an offset on, as a bad disk would. */
   async damage(partition: number, from = 0): Promise<void> {
     const client = new pg.Client(this.#connection)
     await client.connect()
     await client.query(
       `update pulse.log_batches set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
-       where partition = $1 and base_offset >= $2`,
-      [partition, from],
+       where topic = (select id from pulse.log_topics where name = $1) and partition = $2 and base_offset >= $3`,
+      [this.topic, partition, from],
     )
     await client.end()
   }
 
-  /** Appends so many events of random kinds at once. */
-  async write(count: number, kinds: readonly string[] = ['a', 'b', 'c', 'd']): Promise<void> {
-    const records = Array.from({ length: count }, () => this.#record(kinds))
+  /** Appends so many events of random kinds at once, to one topic or in turn to each. */
+  async write(count: number, kinds: readonly string[] = ['a', 'b', 'c', 'd'], topic?: string): Promise<void> {
+    const records = Array.from({ length: count }, () => ({ ...this.#record(kinds), ...(topic && { topic }) }))
     for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
   }
 
   /** Appends a record to every partition that only servers see. */
   async announce(name: string): Promise<void> {
     const type = `pulse.${name}`
-    const records = keysOf(this.slots.count).map((key) => ({ ...this.#record(['control'], type), key, type }))
+    const records = this.slots.topics.flatMap(({ name: topic, partitions }) =>
+      keysOf(partitions).map((key) => ({ ...this.#record(['control'], type), topic, key, type })),
+    )
     for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
   }
 
@@ -249,8 +263,9 @@ export class DeliveryWorld implements AsyncDisposable {
     })
     const fingerprint = createHash('md5').update(value).digest('hex')
     const receivedAt = Date.now() * 1_000
+    const { topics } = this.slots
     return {
-      topic: this.topic,
+      topic: topics[number % topics.length]?.name ?? this.topic,
       key: `user_${number % 97}`,
       type,
       value,
@@ -287,16 +302,21 @@ export class DeliveryWorld implements AsyncDisposable {
   /** Offsets per slot, from one vector to another, of what a test accepts: the truth, read from the log. */
   async truth(from: Vector, to: Vector, accepts: (record: LogRecord) => boolean): Promise<number[][]> {
     const offsets: number[][] = Array.from({ length: this.slots.count }, () => [])
+    for (const topic of this.slots.topics) await this.#truthOf(topic, { from, to, accepts, offsets })
+    return offsets
+  }
+
+  async #truthOf(
+    topic: Slots['topics'][number],
+    { from, to, accepts, offsets }: Asked & { readonly offsets: number[][] },
+  ): Promise<void> {
     const stop = new AbortController()
+    const end = topic.first + topic.partitions
     const next = from.slice()
-    const isThere = () => next.every((offset, slot) => offset >= (to[slot] as number))
-    if (isThere()) return offsets
-    const [topic] = this.slots.topics
-    assert.ok(topic)
-    for await (const batch of this.log.read(
-      { topic: this.topic, offsets: this.slots.offsets(from, topic) },
-      stop.signal,
-    )) {
+    const isThere = () => reaches(next.subarray(topic.first, end), to.subarray(topic.first, end))
+    if (isThere()) return
+    const place = { topic: topic.name, offsets: this.slots.offsets(from, topic) }
+    for await (const batch of this.log.read(place, stop.signal)) {
       const slot = this.slots.of(batch.topic, batch.partition)
       for (const record of batch.records)
         if (record.offset < (to[slot] as number) && accepts(record)) offsets[slot]?.push(record.offset)
@@ -304,7 +324,6 @@ export class DeliveryWorld implements AsyncDisposable {
       if (isThere()) break
     }
     stop.abort()
-    return offsets
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -314,6 +333,13 @@ export class DeliveryWorld implements AsyncDisposable {
       [],
     )
   }
+}
+
+/** From where to where a test asks for the truth, and of which records. */
+interface Asked {
+  readonly from: Vector
+  readonly to: Vector
+  readonly accepts: (record: LogRecord) => boolean
 }
 
 const noControls: Controls = { isControl: () => false, changesOf: async () => [] }

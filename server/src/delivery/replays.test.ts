@@ -93,4 +93,24 @@ describe('replays that compete', { skip: services.skip('postgres') }, () => {
     await until('the count', () => world.replayed > 0)
     assert.ok(world.replayed < wanted + 20_000, `${world.replayed} of ${wanted} were read`)
   })
+
+  test('over several topics nobody waits for the end of one to see the beginning of another', async () => {
+    await using world = await DeliveryWorld.open(services.address('postgres'), undefined, 3)
+    const start = world.live.scan.vector.slice()
+    const [long, ...short] = world.slots.topics
+    const [first = 0] = short.map((topic) => topic.first)
+    for (let n = 0; n < 24; n++) await world.write(3_000, ['a'], long?.name)
+    for (const { name } of short) await world.write(40, ['a'], name)
+    // So that the feed does not remember the others either.
+    for (let n = 0; n < 16; n++) await world.write(3_000, ['a'], long?.name)
+    const end = await world.ended()
+    const { session, reader } = world.session(kindIs('a'), start)
+    world.replays.add(session, start)
+    await until('live', () => isLive(session))
+    session.flush()
+    assert.deepEqual(reader.offsets, await world.truth(start, end, () => true))
+    const before = reader.before.slice(first).filter((count) => count !== undefined)
+    assert.ok(before.length > 0)
+    for (const count of before) assert.ok(count < 60_000, `${count} of 120,000 came before it`)
+  })
 })

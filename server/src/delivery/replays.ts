@@ -17,6 +17,11 @@ const limits = {
   fullMsMax: 1_000,
   /** Records that are matched in one turn as a replay goes over into the live feed. */
   handOverRecordsMax: 5_000,
+  /**
+   * Records that a replay reads of one topic before it reads of the next one. Every turn is a reading of its own, with a
+   * connection that is opened for it: at this length that is lost in the time that the records take.
+   */
+  topicRecordsMax: 50_000,
   /** Looking for more texts than this in a record costs as much as parsing it. */
   needlesMax: 8,
 } as const
@@ -32,6 +37,14 @@ export interface ReplaysNeeds {
   /** A replay failed on what trying again cannot mend; its sessions must come back later. */
   readonly failed: (sessions: readonly Session[], error: unknown) => void
 }
+
+type Topic = Slots['topics'][number]
+
+/** What two vectors say of the partitions of one topic. */
+const partsOf = ({ first, partitions }: Topic, a: Vector, b: Vector): [Vector, Vector] => [
+  a.subarray(first, first + partitions),
+  b.subarray(first, first + partitions),
+]
 
 interface Waiting {
   readonly session: Session
@@ -179,14 +192,24 @@ export class Replays implements AsyncDisposable {
     return true
   }
 
-  /** Reads on to where the live feed stands now, from its memory if that reaches back, else from the log. */
+  /**
+   * Reads on towards where the live feed stands now, from its memory if that reaches back, else from the log: there some
+   * of each topic in turn. Were one read to its end first, who was away for an hour would see nothing of the others for as
+   * long as that takes, while retention goes on. Reading all of them at once would take a connection and a page in memory
+   * for each, and come to the end no earlier.
+   */
   async #advance(scan: Scan, counted: { records: number }): Promise<void> {
     const target = this.#needs.live.scan.vector.slice()
     if (this.#needs.live.recent.seek(scan.vector) !== undefined)
       return this.#advanceInMemory(scan, target, counted)
-    for (const topic of this.#needs.slots.topics) {
+    const { topics } = this.#needs.slots
+    const isBehind = (topic: Topic) => !reaches(...partsOf(topic, scan.vector, target))
+    for (const topic of topics.filter(isBehind)) {
       try {
-        await this.#advanceTopic(scan, { topic, target, counted })
+        const recordsMax = topics.some((other) => other !== topic && isBehind(other))
+          ? limits.topicRecordsMax
+          : Number.POSITIVE_INFINITY
+        await this.#advanceTopic(scan, { topic, target, counted, recordsMax })
       } catch (error) {
         if (!(error instanceof LogError) || error.code !== 'corrupt' || error.partition === undefined)
           throw error
@@ -229,15 +252,16 @@ export class Replays implements AsyncDisposable {
 
   async #advanceTopic(
     scan: Scan,
-    to: { topic: Slots['topics'][number]; target: Vector; counted: { records: number } },
+    to: { topic: Topic; target: Vector; counted: { records: number }; recordsMax: number },
   ): Promise<void> {
     const { slots, log } = this.#needs
-    const { topic, target, counted } = to
-    const end = topic.first + topic.partitions
-    const isThere = () => reaches(scan.vector.subarray(topic.first, end), target.subarray(topic.first, end))
-    if (isThere()) return
+    const { topic, target, counted, recordsMax } = to
+    const isThere = () => reaches(...partsOf(topic, scan.vector, target))
+    // Others may have let go of the scan, or brought it here, since it was looked at.
+    if (isThere() || scan.size === 0) return
     const ended = new AbortController()
     const signal = AbortSignal.any([this.#stop.signal, ended.signal])
+    const enough = counted.records + recordsMax
     let turnFrom = performance.now()
     for await (const batch of log.read(
       { topic: topic.name, offsets: slots.offsets(scan.vector, topic) },
@@ -245,7 +269,7 @@ export class Replays implements AsyncDisposable {
     )) {
       await this.#take(scan, batch)
       counted.records += batch.records.length
-      if (isThere() || scan.size === 0 || (await this.#makeRoom(scan))) break
+      if (isThere() || scan.size === 0 || (await this.#makeRoom(scan)) || counted.records >= enough) break
       if (performance.now() - turnFrom < limits.turnMsMax) continue
       await nextTurn()
       turnFrom = performance.now()
