@@ -24,7 +24,7 @@ export default defineConfig({
             { name: 'framework', test: /node_modules[\\/](react|react-dom|scheduler|@tanstack)[\\/]/ },
             {
               name: 'shared',
-              test: /(web[\\/]src[\\/](design|api|shell|event-row)|client[\\/]src)[\\/](?!menu-content|tabs|field|sheet|palette|help|filters|streams|following|event-stream|clock|page\.)/,
+              test: /(web[\\/]src[\\/](design|api|shell|event-row)|client[\\/]src)[\\/](?!ask|webhooks|menu-content|tabs|field|sheet|palette|help|filters|streams|following|event-stream|clock|page\.)/,
             },
           ],
         },

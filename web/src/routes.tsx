@@ -95,6 +95,7 @@ const deadLetters = createRoute({
     ...text(raw, 'event_type'),
     ...text(raw, 'cause'),
     ...text(raw, 'handler'),
+    ...text(raw, 'webhook'),
     ...text(raw, 'cursor'),
     ...text(raw, 'open'),
   }),
@@ -118,6 +119,7 @@ const subscriptions = createRoute({
   getParentRoute: () => signedIn,
   path: '/subscriptions',
   validateSearch: (raw: Record<string, unknown>): SubscriptionSearch => ({
+    ...text(raw, 'view'),
     ...text(raw, 'subscriber'),
     ...text(raw, 'cursor'),
     ...text(raw, 'open'),

@@ -24,13 +24,16 @@ import {
 } from '../design/design.ts'
 import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
 import { causeOf, type Facet, facetsOf } from './facets.ts'
+import { handlerName, webhookHandler } from './handlers.ts'
 import { LetterSheet } from './letter-sheet.tsx'
 
-/** What the address of the page holds: a filter by type, one cause in one handler, a page, and the letter that lies open. */
+/** What the address of the page holds: a filter by type, one webhook, one cause in one handler, a page, and the letter that lies open. */
 export interface LetterSearch {
   readonly event_type?: string
   readonly cause?: string
   readonly handler?: string
+  /** Only what the receiver of this webhook did not take. */
+  readonly webhook?: string
   readonly cursor?: string
   readonly open?: string
 }
@@ -67,7 +70,7 @@ function Facets({
                 <span className="min-w-0">
                   <span className="block font-medium">{facet.cause}</span>
                   <span className="block text-xs text-muted">
-                    in {facet.handler}, last <Instant at={facet.latest} inRow />
+                    in {handlerName(facet.handler)}, last <Instant at={facet.latest} inRow />
                   </span>
                 </span>
                 <span className="figures text-lg font-medium">{facet.count}</span>
@@ -147,7 +150,7 @@ function Loaded({ page, search, go }: { page: Page<DeadLetter>; search: LetterSe
       <div className="min-w-0">
         {chosen && (
           <p className="mb-2 flex items-center gap-2 text-sm">
-            Only {search.cause} in {search.handler}
+            Only {search.cause} in {handlerName(search.handler ?? '')}
             <Button look="quiet" icon="cross" onClick={() => choose(undefined)}>
               Show all
             </Button>
@@ -168,6 +171,27 @@ function Loaded({ page, search, go }: { page: Page<DeadLetter>; search: LetterSe
   )
 }
 
+/** Says that only one webhook's are shown, and leads to it and to all others. */
+function OnlyWebhook({ id }: { id: string }) {
+  return (
+    <p className="mb-3 flex flex-wrap items-center gap-x-2 gap-y-1 text-sm">
+      Only what the receiver of
+      <Link
+        to="/subscriptions"
+        search={{ view: 'webhooks', open: id }}
+        className="font-medium text-accent hover:underline"
+      >
+        one webhook
+      </Link>
+      did not take.
+      <Link to="/dead-letters" className={buttonLook('quiet')}>
+        <Icon name="cross" size={14} />
+        Show all
+      </Link>
+    </p>
+  )
+}
+
 function NothingFailed() {
   return (
     <Panel>
@@ -183,10 +207,13 @@ function NothingFailed() {
 export function DeadLetters() {
   const search = route.useSearch()
   const navigate = useNavigate()
-  const { event_type, cursor } = search
+  const { event_type, webhook, cursor } = search
   const everyMs = useLiveInterval(5000)
   const page = useQuery({
-    ...deadLettersQuery({ event_type, cursor, limit: rowsPerPage }),
+    ...deadLettersQuery({
+      ...{ event_type, cursor, limit: rowsPerPage },
+      handler: webhook === undefined ? undefined : webhookHandler(webhook),
+    }),
     refetchInterval: ({ state }) =>
       (state.error === null ? cursor === undefined : isPassing(state.error)) ? everyMs : false,
   })
@@ -204,6 +231,7 @@ export function DeadLetters() {
       >
         <PauseButton />
       </PageTitle>
+      {webhook !== undefined && <OnlyWebhook id={webhook} />}
       {failed ? (
         <Failure
           facts={failureFacts(page.error)}

@@ -14,6 +14,22 @@ import {
   StateBadge,
 } from '../design/design.ts'
 import { Redrive } from '../redrive/redrive.tsx'
+import { handlerName, webhookOf } from './handlers.ts'
+
+/** What failed: a handler, or a webhook with the way to it. */
+function Handler({ name }: { name: string }) {
+  const webhook = webhookOf(name)
+  if (webhook === undefined) return <code className="font-mono text-sm">{name}</code>
+  return (
+    <Link
+      to="/subscriptions"
+      search={{ view: 'webhooks', open: webhook }}
+      className="underline underline-offset-2"
+    >
+      {handlerName(name)}
+    </Link>
+  )
+}
 
 function Letter({ letter }: { letter: DeadLetter }) {
   return (
@@ -28,7 +44,7 @@ function Letter({ letter }: { letter: DeadLetter }) {
             <StateBadge state={letter.state} />
           </Fact>
           <Fact name="Handler">
-            <code className="font-mono text-sm">{letter.handler}</code>
+            <Handler name={letter.handler} />
           </Fact>
           <Fact name="Attempts">{letter.attempts}</Fact>
           <Fact name="Failed">

@@ -1,4 +1,5 @@
 /** The design system: what pages are made of. Its tokens are in tokens.css, all of it together at /ui/design. */
+export { Ask } from './ask.tsx'
 export { Badge, StateBadge, type Tone } from './badge.tsx'
 export { Button, buttonLook } from './button.tsx'
 export { classNames } from './class-names.ts'

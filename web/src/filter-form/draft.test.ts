@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { conditionOf, draftFromText, draftOf, emptyDraft, textOf, written } from './draft.ts'
+import {
+  conditionOf,
+  draftFromText,
+  draftOf,
+  draftOfCondition,
+  emptyDraft,
+  textOf,
+  written,
+} from './draft.ts'
 
 test('each form becomes the condition that it says', () => {
   assert.deepEqual(conditionOf(written({ form: 'expression', expression: ' user_id = "a" ' })), {
@@ -54,4 +62,14 @@ test('what the server worked out fills every form, and null where one cannot say
     'simple',
   )
   assert.deepEqual(all.simple, { types: 'a', tiers: '', amount: '0' })
+})
+
+test('a condition opens in the form in which it was submitted, and says the same', () => {
+  for (const condition of [
+    { expression: 'user_id = "a"' },
+    { pattern: { event_type: ['a'] } },
+    { event_types: ['a', 'b'], user_tiers: ['gold'], min_amount: 3 },
+    { event_types: ['a'], user_tiers: null, min_amount: null },
+  ])
+    assert.deepEqual(conditionOf(draftOfCondition(condition)), condition)
 })

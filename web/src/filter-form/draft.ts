@@ -84,14 +84,28 @@ export function draftOf(forms: FilterForms, form: FilterFormName): Draft {
     form,
     expression,
     pattern: pattern && formatPattern(pattern),
-    simple: event_types
-      ? {
-          types: event_types.join(', '),
-          tiers: user_tiers?.join(', ') ?? '',
-          amount: min_amount === null || min_amount === undefined ? '' : String(min_amount),
-        }
-      : null,
+    simple: event_types ? simpleDraft(event_types, user_tiers, min_amount) : null,
   }
+}
+
+function simpleDraft(
+  types: readonly string[],
+  tiers: readonly string[] | null | undefined,
+  amount: number | null | undefined,
+): SimpleDraft {
+  return {
+    types: types.join(', '),
+    tiers: tiers?.join(', ') ?? '',
+    amount: amount === null || amount === undefined ? '' : String(amount),
+  }
+}
+
+/** A filter in the form in which it was submitted; nobody has worked out the others. */
+export function draftOfCondition(condition: Condition): Draft {
+  if ('expression' in condition) return written({ form: 'expression', expression: condition.expression })
+  if ('pattern' in condition) return written({ form: 'pattern', pattern: formatPattern(condition.pattern) })
+  const { event_types, user_tiers, min_amount } = condition
+  return written({ form: 'simple', simple: simpleDraft(event_types, user_tiers, min_amount) })
 }
 
 /** What was written in one form; what the others say is not known any more. */

@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { type DeadLetter, failureFacts, pulse, remedyOf, sessionQuery } from '../api/api.ts'
+import { handlerName } from '../dead-letters/handlers.ts'
 import { Button, Failure, useToast } from '../design/design.ts'
 
 /** Sends one dead letter to its handler again, after asking. Says why not to whoever may not. */
@@ -13,7 +14,7 @@ export function Redrive({ letter, onDone }: { letter: DeadLetter; onDone?: () =>
     mutationFn: () => pulse.deadLetters.redrive(letter.id),
     onSuccess: async () => {
       setAsked(false)
-      show(`${letter.event_type} is on its way to ${letter.handler} again.`)
+      show(`${letter.event_type} is on its way to ${handlerName(letter.handler)} again.`)
       await Promise.all(
         ['dead-letters', 'dead-letter', 'event', 'events'].map((key) =>
           client.invalidateQueries({ queryKey: [key] }),
@@ -23,16 +24,15 @@ export function Redrive({ letter, onDone }: { letter: DeadLetter; onDone?: () =>
     },
   })
   const allowed = session?.scopes.includes('admin') ?? false
-  if (letter.state === 'redriven')
-    return <p className="text-sm text-muted">It was sent to its handler again.</p>
+  if (letter.state === 'redriven') return <p className="text-sm text-muted">It was sent again.</p>
   if (!allowed) return <p className="text-sm text-muted">To redrive it, sign in as an administrator.</p>
   return (
     <div>
       {asked ? (
         <div className="flex flex-wrap items-center gap-2">
           <p className="mr-auto text-sm">
-            Send this event to <code className="font-mono">{letter.handler}</code> again? Its id stays the
-            same, so what it already did is not done twice.
+            Send this event to <code className="font-mono">{handlerName(letter.handler)}</code> again? Its id
+            stays the same, so what it already did is not done twice.
           </p>
           <Button look="quiet" onClick={() => setAsked(false)} disabled={redrive.isPending}>
             Cancel

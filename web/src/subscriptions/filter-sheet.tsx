@@ -4,6 +4,7 @@ import { useState } from 'react'
 import { failureFacts, remedyOf, sessionQuery } from '../api/api.ts'
 import { type Condition, type Filter, filterQuery, filters } from '../delivery/queries.ts'
 import {
+  Ask,
   Button,
   buttonLook,
   CopyText,
@@ -55,37 +56,6 @@ function question(wanted: Wanted, { subscriber, name }: Owner, exists: boolean):
   return exists
     ? `Change it? From now on ${subscriber} gets what the new one lets through, also on streams that are open.`
     : `Store it? From now on ${subscriber} gets what it lets through.`
-}
-
-function Ask({
-  text,
-  yes,
-  busy,
-  danger,
-  onYes,
-  onNo,
-}: {
-  text: string
-  yes: string
-  busy: boolean
-  danger: boolean
-  onYes: () => void
-  onNo: () => void
-}) {
-  return (
-    <div className="flex flex-wrap items-center gap-2">
-      <p className="min-w-0 flex-1 basis-60 text-sm">{text}</p>
-      <div className="ml-auto flex gap-2">
-        <Button look="quiet" onClick={onNo} disabled={busy}>
-          Cancel
-        </Button>
-        {/* The button that was pressed is gone; the focus goes on to its successor. */}
-        <Button look={danger ? 'danger' : 'primary'} icon="check" busy={busy} onClick={onYes} autoFocus>
-          {yes}
-        </Button>
-      </div>
-    </div>
-  )
 }
 
 function Particulars({ filter }: { filter: Filter }) {

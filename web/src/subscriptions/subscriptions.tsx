@@ -1,26 +1,20 @@
-import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { type FormEvent, useEffect, useState } from 'react'
-import { failureFacts, isPassing, type Page, remedyOf } from '../api/api.ts'
-import { type Filter, filtersQuery, type OpenStream, streamsQuery } from '../delivery/queries.ts'
-import {
-  Button,
-  buttonLook,
-  EmptyState,
-  Failure,
-  formatCount,
-  Icon,
-  Loading,
-  Panel,
-  TextField,
-} from '../design/design.ts'
-import { PageTitle, PauseButton, useLiveInterval } from '../shell/shell.tsx'
-import { FilterSheet, NewFilterSheet } from './filter-sheet.tsx'
-import { FiltersTable, keyOfFilter } from './filters-table.tsx'
-import { StreamsTable } from './streams-table.tsx'
+import { type FormEvent, lazy, Suspense, useEffect, useState } from 'react'
+import { part } from '../api/part.ts'
+import { Button, buttonLook, Icon, Loading, Tabs, TextField } from '../design/design.ts'
+import { PageTitle, PauseButton } from '../shell/shell.tsx'
+import { StreamsAndFilters } from './streams-and-filters.tsx'
 
-/** What the address of the page holds: one subscriber, a page of filters, and the filter that lies open (`new`: another one). */
+// Only who looks at webhooks needs it.
+const Webhooks = lazy(part(async () => ({ default: (await import('../webhooks/webhooks.tsx')).Webhooks })))
+
+/**
+ * What the address of the page holds: the view, one subscriber, a page of the list, and what lies open: a filter, or a
+ * webhook by its id (`new`: another one).
+ */
 export interface SubscriptionSearch {
+  /** `webhooks`; else streams and filters. */
+  readonly view?: string
   readonly subscriber?: string
   readonly cursor?: string
   readonly open?: string
@@ -28,8 +22,8 @@ export interface SubscriptionSearch {
   readonly expression?: string
 }
 
-const rowsPerPage = 50
 const route = getRouteApi('/signed-in/subscriptions')
+const views = { streams: 'Streams and filters', webhooks: 'Webhooks' } as const
 
 function Find({ subscriber, onFind }: { subscriber: string | undefined; onFind: (name: string) => void }) {
   const [text, setText] = useState(subscriber ?? '')
@@ -62,154 +56,63 @@ function Find({ subscriber, onFind }: { subscriber: string | undefined; onFind: 
   )
 }
 
-function NoFilters({ subscriber }: { subscriber: string | undefined }) {
-  return (
-    <EmptyState
-      icon="lab"
-      title={subscriber ? `${subscriber} has no filter` : 'No filters yet'}
-      action={
-        <>
-          <Link
-            to="/subscriptions"
-            search={{ ...(subscriber ? { subscriber } : {}), open: 'new' }}
-            className={buttonLook('primary')}
-          >
-            <Icon name="plus" size={14} />
-            New filter
-          </Link>
-          <Link to="/filter-lab" className={buttonLook()}>
-            Try one first
-          </Link>
-        </>
-      }
-    >
-      A filter says which events a subscriber gets. It applies to everybody who connects as that subscriber,
-      and to what they missed while they were away.
-    </EmptyState>
-  )
-}
-
-function Filters({
-  page,
-  streams,
-  search,
-}: {
-  page: Page<Filter>
-  streams: readonly OpenStream[]
-  search: SubscriptionSearch
-}) {
-  const { cursor, open: _, expression: __, ...first } = search
-  if (page.data.length === 0 && cursor === undefined) return <NoFilters subscriber={search.subscriber} />
-  return (
-    <>
-      <FiltersTable filters={page.data} streams={streams} search={search} />
-      {(cursor !== undefined || page.has_more) && (
-        <nav aria-label="Pages of filters" className="flex gap-2 px-4 py-2">
-          {cursor !== undefined && (
-            <Link to="/subscriptions" search={first} className={buttonLook()}>
-              <Icon name="first" size={14} />
-              First
-            </Link>
-          )}
-          {page.has_more && page.cursor !== null && (
-            <Link to="/subscriptions" search={{ ...first, cursor: page.cursor }} className={buttonLook()}>
-              More
-              <Icon name="next" size={14} />
-            </Link>
-          )}
-        </nav>
-      )}
-    </>
-  )
-}
-
-const count = (streams: readonly OpenStream[] | undefined) =>
-  streams === undefined ? '' : ` (${formatCount(streams.length)})`
-
-function useData({ subscriber, cursor }: SubscriptionSearch) {
-  const streamsEveryMs = useLiveInterval(2_000)
-  const filtersEveryMs = useLiveInterval(10_000)
-  const refetch = (everyMs: number | false) => (state: { error: unknown }) =>
-    state.error === null || isPassing(state.error) ? everyMs : false
-  const streams = useQuery({
-    ...streamsQuery(subscriber),
-    refetchInterval: ({ state }) => refetch(streamsEveryMs)(state),
-  })
-  const filters = useQuery({
-    ...filtersQuery({ subscriber_id: subscriber, cursor, limit: rowsPerPage }),
-    refetchInterval: ({ state }) => refetch(filtersEveryMs)(state),
-  })
-  return { streams, filters }
-}
-
 /** Who listens, what they get, and how far behind they are. */
 export function Subscriptions() {
   const search = route.useSearch()
   const navigate = useNavigate()
-  const { streams, filters } = useData(search)
-  const { subscriber, open } = search
+  const { view, subscriber } = search
+  const isWebhooks = view === 'webhooks'
+  const go = (next: SubscriptionSearch, replace = false) =>
+    void navigate({ to: '/subscriptions', search: next, replace })
+  // What another view, page or sheet is about is left behind; who it is about is not.
+  const kept = (changes: SubscriptionSearch): SubscriptionSearch => ({
+    ...(isWebhooks ? { view: 'webhooks' } : {}),
+    ...(subscriber === undefined ? {} : { subscriber }),
+    ...changes,
+  })
   const close = () => {
     const { open: _, expression: __, ...rest } = search
-    void navigate({ to: '/subscriptions', search: rest, replace: true })
+    go(rest, true)
   }
-  // A subscriber's name has no slash, and neither has a filter's.
-  const [owner = '', name = ''] = open?.split('/') ?? []
+  const choose = (name: string) =>
+    go({
+      ...(name === views.webhooks ? { view: 'webhooks' } : {}),
+      ...(subscriber === undefined ? {} : { subscriber }),
+    })
   return (
     <>
       <PageTitle name="Subscriptions" lead="Who listens, what they get, and how far behind they are.">
         <PauseButton />
-        <Link to="/subscriptions" search={{ ...search, open: 'new' }} className={buttonLook('primary')}>
+        <Link to="/subscriptions" search={kept({ open: 'new' })} className={buttonLook('primary')}>
           <Icon name="plus" />
-          New filter
+          {isWebhooks ? 'New webhook' : 'New filter'}
         </Link>
       </PageTitle>
       <Find
         subscriber={subscriber}
         onFind={(wanted) =>
-          void navigate({ to: '/subscriptions', search: wanted === '' ? {} : { subscriber: wanted } })
+          go({
+            ...(isWebhooks ? { view: 'webhooks' } : {}),
+            ...(wanted === '' ? {} : { subscriber: wanted }),
+          })
         }
       />
-      <div className="flex flex-col gap-3">
-        <Panel flush title={`Open streams${count(streams.data)}`}>
-          {streams.data ? (
-            <StreamsTable streams={streams.data} subscriber={subscriber} />
-          ) : streams.isError ? (
-            <Failure
-              facts={failureFacts(streams.error)}
-              remedy={remedyOf(streams.error)}
-              onRetry={() => void streams.refetch()}
-            />
-          ) : (
-            <Loading rows={3} label="Loading the streams" />
-          )}
-        </Panel>
-        <Panel flush title="Stored filters">
-          {filters.data ? (
-            <Filters page={filters.data} streams={streams.data ?? []} search={search} />
-          ) : filters.isError ? (
-            <Failure
-              facts={failureFacts(filters.error)}
-              remedy={remedyOf(filters.error)}
-              onRetry={() => void filters.refetch()}
-            />
-          ) : (
-            <Loading rows={5} label="Loading the filters" />
-          )}
-        </Panel>
-      </div>
-      {open === 'new' ? (
-        <NewFilterSheet subscriber={subscriber} expression={search.expression} onClose={close} />
-      ) : (
-        open !== undefined && (
-          <FilterSheet
-            key={open}
-            subscriber={owner}
-            name={name}
-            known={filters.data?.data.find((filter) => keyOfFilter(filter) === open)}
-            onClose={close}
-          />
-        )
-      )}
+      <Tabs
+        label="Ways to get events"
+        chosen={isWebhooks ? views.webhooks : views.streams}
+        onChoose={choose}
+        tabs={[
+          { name: views.streams, content: <StreamsAndFilters search={search} onClose={close} /> },
+          {
+            name: views.webhooks,
+            content: (
+              <Suspense fallback={<Loading rows={5} label="Loading the webhooks" />}>
+                <Webhooks search={search} onClose={close} onOpen={(open) => go(kept({ open }), true)} />
+              </Suspense>
+            ),
+          },
+        ]}
+      />
     </>
   )
 }

@@ -1,0 +1,104 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { failureFacts, isPassing, type Page, remedyOf } from '../api/api.ts'
+import { buttonLook, EmptyState, Failure, Icon, Loading, Panel } from '../design/design.ts'
+import { useLiveInterval } from '../shell/shell.tsx'
+import type { SubscriptionSearch } from '../subscriptions/subscriptions.tsx'
+import { NewWebhookSheet } from './new-webhook-sheet.tsx'
+import { type Webhook, webhooksQuery } from './queries.ts'
+import { WebhookSheet } from './webhook-sheet.tsx'
+import { WebhooksTable } from './webhooks-table.tsx'
+
+const rowsPerPage = 50
+
+export interface WebhooksProps {
+  readonly search: SubscriptionSearch
+  readonly onClose: () => void
+  /** Opens another one beside the list. */
+  readonly onOpen: (id: string) => void
+}
+
+function NoWebhooks({ search }: { search: SubscriptionSearch }) {
+  const { subscriber } = search
+  return (
+    <EmptyState
+      icon="webhook"
+      title={subscriber ? `${subscriber} has no webhook` : 'No webhooks yet'}
+      action={
+        <Link to="/subscriptions" search={{ ...search, open: 'new' }} className={buttonLook('primary')}>
+          <Icon name="plus" size={14} />
+          New webhook
+        </Link>
+      }
+    >
+      A webhook sends what a subscriber gets to an address: each event one signed request, in order per key,
+      repeated until it is taken. What nobody takes becomes a dead letter.
+    </EmptyState>
+  )
+}
+
+function Listed({ page, search }: { page: Page<Webhook>; search: SubscriptionSearch }) {
+  const { cursor, open: _, ...first } = search
+  if (page.data.length === 0 && cursor === undefined) return <NoWebhooks search={search} />
+  return (
+    <>
+      <WebhooksTable webhooks={page.data} search={search} />
+      {(cursor !== undefined || page.has_more) && (
+        <nav aria-label="Pages of webhooks" className="flex gap-2 px-4 py-2">
+          {cursor !== undefined && (
+            <Link to="/subscriptions" search={first} className={buttonLook()}>
+              <Icon name="first" size={14} />
+              First
+            </Link>
+          )}
+          {page.has_more && page.cursor !== null && (
+            <Link to="/subscriptions" search={{ ...first, cursor: page.cursor }} className={buttonLook()}>
+              More
+              <Icon name="next" size={14} />
+            </Link>
+          )}
+        </nav>
+      )}
+    </>
+  )
+}
+
+/** The webhooks of everybody, or of one subscriber, and the one that lies open. */
+export function Webhooks({ search, onClose, onOpen }: WebhooksProps) {
+  const { subscriber, cursor, open } = search
+  const everyMs = useLiveInterval(2_000)
+  const page = useQuery({
+    ...webhooksQuery({ subscriber_id: subscriber, cursor, limit: rowsPerPage }),
+    refetchInterval: ({ state }) => (state.error === null || isPassing(state.error) ? everyMs : false),
+  })
+  const failed = page.isError && !(page.data && isPassing(page.error))
+  return (
+    <>
+      <Panel flush title="Webhooks">
+        {failed ? (
+          <Failure
+            facts={failureFacts(page.error)}
+            remedy={remedyOf(page.error)}
+            onRetry={() => void page.refetch()}
+          />
+        ) : page.data ? (
+          <Listed page={page.data} search={search} />
+        ) : (
+          <Loading rows={5} label="Loading the webhooks" />
+        )}
+      </Panel>
+      {open === 'new' ? (
+        <NewWebhookSheet subscriber={subscriber} onClose={onClose} onOpen={onOpen} />
+      ) : (
+        open !== undefined && (
+          <WebhookSheet
+            key={open}
+            id={open}
+            known={page.data?.data.find(({ id }) => id === open)}
+            onClose={onClose}
+          />
+        )
+      )}
+    </>
+  )
+}
