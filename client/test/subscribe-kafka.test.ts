@@ -22,14 +22,32 @@ const fileStore = (path: string): PositionStore => ({
   save: (position) => writeFile(path, position),
 })
 
+const openKafkaWorld = (topic: string) =>
+  openSubscribeWorld(services.address('postgres'), {
+    configText: `export default { eventTypes: { '${eventType}': { topic: '${topic}', partitions: 3 } } }`,
+    settings: { LOG_DRIVER: 'kafka', KAFKA_BROKERS: services.address('kafka'), RATE_LIMIT_KEY: '' },
+  })
+
+type Subscriber = ReturnType<typeof collect> & { readonly wants: (n: number) => boolean }
+
+/** Waits for the last event of each user, and looks at all that came. */
+async function gotAll({ wants, events, gaps, notices }: Subscriber, published: number): Promise<void> {
+  const last = Array.from({ length: users }, (_, n) => published - users + n).filter(wants)
+  const hasLast = () => last.every((n) => events.some((event) => numberOf(event) === n))
+  await eventually('the last of each user', async () => hasLast() || undefined, 60_000)
+  isExact(events, published, wants)
+  assert.deepEqual(gaps, [])
+  assert.deepEqual(
+    notices.filter(({ kind }) => kind === 'mismatch' || kind === 'bad-frame'),
+    [],
+  )
+}
+
 test('ES-26 on Kafka subscribers miss nothing and get nothing twice while their server is killed and started again under load', {
   skip: services.skip('kafka', 'postgres'),
 }, async () => {
   const topic = `sdk-${randomUUID()}`
-  await using world = await openSubscribeWorld(services.address('postgres'), {
-    configText: `export default { eventTypes: { '${eventType}': { topic: '${topic}', partitions: 3 } } }`,
-    settings: { LOG_DRIVER: 'kafka', KAFKA_BROKERS: services.address('kafka'), RATE_LIMIT_KEY: '' },
-  })
+  await using world = await openKafkaWorld(topic)
   const { client, installation } = world
   let server = world.server
   await client.filters.create({ subscriber_id: 'stored', expression: `event_type = "${eventType}"` })
@@ -73,19 +91,7 @@ test('ES-26 on Kafka subscribers miss nothing and get nothing twice while their 
   await publishing
   // The last event of each user stands behind all that was sent again: whoever has these has come past those.
   for (let n = 0; n < users; n++) await publish()
-  for (const { wants, events } of subscribers) {
-    const last = Array.from({ length: users }, (_, n) => published.length - users + n).filter(wants)
-    const hasLast = () => last.every((n) => events.some((event) => numberOf(event) === n))
-    await eventually('the last of each user', async () => hasLast() || undefined, 60_000)
-  }
-  for (const { wants, events, gaps, notices } of subscribers) {
-    isExact(events, published.length, wants)
-    assert.deepEqual(gaps, [])
-    assert.deepEqual(
-      notices.filter(({ kind }) => kind === 'mismatch' || kind === 'bad-frame'),
-      [],
-    )
-  }
+  for (const one of subscribers) await gotAll(one, published.length)
 
   const processed = async () => {
     const [counted] = await installation.query<{ processed: number; repeated: number }>(
