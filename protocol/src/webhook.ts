@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { conditionSchema, subscriberIdSchema } from './filter.ts'
+import { gapReasons } from './frames.ts'
 
 /** The address that events go to; the server says in its own words what is wrong with one that it does not take. */
 const url = z
@@ -75,9 +76,24 @@ export const webhookSchema = z
       .describe(
         'When the oldest event was received that was sent and is not dealt with yet: so far it is behind. Null when none waits.',
       ),
+    parked: z
+      .int()
+      .describe(
+        'Events that wait behind one of their key which the receiver does not take, while it takes others.',
+      ),
     gaps: z
       .int()
       .describe('Times that the log did not reach back to its position, so that events were never sent.'),
+    last_gap: z
+      .object({
+        from: z.string().describe('Position from which events were never sent.'),
+        to: z.string().describe('Position from which it went on.'),
+        reason: z.enum(gapReasons),
+        told: z
+          .enum(['not_yet', 'yes', 'never'])
+          .describe('Whether the receiver has taken the message of it; never: it was given up.'),
+      })
+      .nullable(),
     last_gap_at: z.iso.datetime().nullable(),
     last_success_at: z.iso.datetime().nullable(),
     last_failure_at: z.iso.datetime().nullable(),

@@ -2,12 +2,10 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
-import { databaseUrlOf } from '@pulse/dev/services/pulse'
-import { openPostgresLog } from '@pulse/log/postgres'
 import { frameLimits } from '@pulse/protocol/frames'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import { EventStreamReader, FrameReader, idsOf, TestSocket } from './stream-client.ts'
-import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
+import { openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
 
 // What server-sent events say beside the events, and what becomes of positions that cannot be honoured.
 
@@ -152,13 +150,6 @@ test('a position that retention has passed is a gap that says from where to wher
   assert.equal((await plain.ended()).code, 4410)
   assert.deepEqual(plain.messages, [])
 })
-
-/** Forgets what lies below a position, as retention does in time. */
-async function trimTo({ server }: StreamJourney, position: string): Promise<void> {
-  const connection = { connectionString: await databaseUrlOf(server.data) }
-  await using log = await openPostgresLog({ connection, durability: 'disk' })
-  for (const { topic, offsets } of parseStreamPosition(position) ?? []) await log.trim(topic, offsets)
-}
 
 test('a position of another log is a gap, behind which the stream goes on from now', async () => {
   const subscriber = await journey.subscriber({ event_types: ['other'] })

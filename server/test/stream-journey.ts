@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { eventually } from '@pulse/dev/services/eventually'
+import { databaseUrlOf } from '@pulse/dev/services/pulse'
+import { openPostgresLog } from '@pulse/log/postgres'
+import { parseStreamPosition } from '@pulse/protocol/stream-position'
 import { type Journey, startJourney } from './journey.ts'
 import { FrameReader } from './stream-client.ts'
 
@@ -81,4 +84,11 @@ export function metric(text: string, name: string, labels: Readonly<Record<strin
       return Number(value)
   }
   return 0
+}
+
+/** Forgets what lies below a position, as retention does in time. */
+export async function trimTo({ server }: StreamJourney, position: string): Promise<void> {
+  const connection = { connectionString: await databaseUrlOf(server.data) }
+  await using log = await openPostgresLog({ connection, durability: 'disk' })
+  for (const { topic, offsets } of parseStreamPosition(position) ?? []) await log.trim(topic, offsets)
 }

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
-import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import type { NewWebhook, Webhook, WebhookTest } from '@pulse/protocol/webhook'
 import pg from 'pg'
 import { callerOf } from './journey.ts'
@@ -215,28 +214,4 @@ test('filters that are stored, changed and deleted later change what is sent, fr
     receiver.requests.map(({ event }) => event.event_type.slice(-1)),
     ['b', 'c', 'd'],
   )
-})
-
-test('events that the log does not hold any more are a gap that is counted, and the webhook goes on', async () => {
-  const type = `gap.${randomUUID().slice(0, 8)}`
-  await using receiver = await openReceiver()
-  const body = { subscriber_id: 'a', url: receiver.url, filter: { event_types: [type] } }
-  const { position } = (await open.call('POST', '/webhooks', body)).body as unknown as NewWebhook
-  // A position of the log's life before this one, as after a restore.
-  const before = parseStreamPosition(position)?.map((one) => ({ ...one, epoch: one.epoch + 1 })) ?? []
-  const made = await open.call('POST', '/webhooks', { ...body, position: formatStreamPosition(before) })
-  const { id } = made.body as unknown as NewWebhook
-  const counted = await eventually(
-    'the gap',
-    async () => {
-      const now = (await open.call('GET', `/webhooks/${id}`)).body as unknown as Webhook
-      return now.gaps === 1 ? now : undefined
-    },
-    15_000,
-  )
-  assert.notEqual(counted.last_gap_at, null)
-  assert.equal(counted.status, 'active')
-  await open.post([{ event_type: type, user_id: 'u', properties: {} }])
-  // Both webhooks go to this receiver.
-  await receiver.count(2)
 })

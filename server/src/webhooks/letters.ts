@@ -1,36 +1,9 @@
-import type { DeliveryRecord } from '../delivery/delivery.ts'
 import { decide, type Failure, type Outcome, type RetryPolicy } from './attempts.ts'
+import type { FoundKey, GivenUp, Letter, ParkedLetter, ParkedRow } from './letter.ts'
+import { Parking, type ParkingNeeds } from './parking.ts'
+import { Span } from './span.ts'
 
-/** An event on its way to the receiver. */
-export interface Letter {
-  readonly eventId: string
-  /** Events of one key are sent one after the other. */
-  readonly key: string
-  /** What is sent; made when it is asked for. */
-  readonly body: () => string
-  readonly from: FromStream | Redriven
-}
-
-/** It came with the stream. */
-export interface FromStream {
-  readonly kind: 'stream'
-  readonly record: Pick<DeliveryRecord, 'slot' | 'offset' | 'slots' | 'position' | 'record'>
-}
-
-/** It is a dead letter that was redriven. */
-export interface Redriven {
-  readonly kind: 'redriven'
-  readonly id: string
-}
-
-/** Why a letter was given up. */
-export interface GivenUp {
-  readonly letter: Letter
-  readonly failure: Failure
-  readonly attempts: number
-}
-
-export interface LettersNeeds {
+export interface LettersNeeds extends Pick<ParkingNeeds, 'park' | 'next'> {
   readonly concurrencyMax: number
   readonly policy: RetryPolicy
   readonly random: () => number
@@ -44,20 +17,43 @@ export interface LettersNeeds {
   readonly gone: () => void
   /** There is room for more again. */
   readonly drained: () => void
+  /** A letter that came with the stream as one that waits in the database. */
+  readonly parked: (letter: Letter) => ParkedLetter
+  /** The receiver takes others, but not this one: those of its key wait in the database from now on. */
+  readonly blocked: (letter: Letter) => void
+  /** The database does not say what waits there. */
+  readonly unread: (error: unknown) => void
 }
 
-/** Letters that have not been dealt with, beyond which no more are taken: a crash sends so many again. */
-const openMax = 1_000
+const limits = {
+  /** Letters that have not been dealt with, beyond which no more are taken: an outage costs no more memory. */
+  openMax: 1_000,
+  /** Letters from the first open one of a partition to its last: a crash sends so many again. */
+  spanMax: 10_000,
+  /** Events that one webhook keeps in the database; those of blocked keys beyond are dead letters at once. */
+  parkedMax: 100_000,
+} as const
+
+/** When the event was received, in milliseconds since 1970; infinite for what no stream brought. */
+function receivedMs({ from }: Letter): number {
+  if (from.kind === 'stream') return from.record.record.receivedAt / 1_000
+  return from.kind === 'parked' ? Date.parse(from.row.received_at) : Number.POSITIVE_INFINITY
+}
 
 interface Open {
-  readonly letter: Letter
+  letter: Letter
   attempts: number
-  done: boolean
+  /** How many letters the receiver had taken when this one failed last. */
+  takenBefore: number | undefined
 }
 
 /**
  * The letters of one webhook that are not dealt with. Of a key only the first is sent or waits for its next attempt; the
- * others wait behind it. Different keys are sent side by side.
+ * others wait behind it. Different keys are sent side by side, except that nothing overtakes the message of a gap.
+ *
+ * A key whose first letter fails while the receiver takes those of other keys is blocked: its letters are parked in the
+ * database, where they neither fill this memory nor hold back the position. In an outage nothing is taken and so nothing
+ * is parked: the log keeps what comes, and copying it would gain nothing.
  */
 export class Letters {
   readonly #needs: LettersNeeds
@@ -65,12 +61,15 @@ export class Letters {
   readonly #keys = new Map<string, Open[]>()
   /** Keys whose first letter may be sent now. */
   readonly #ready: string[] = []
-  /** By slot what was taken in, in order of offsets, from the first that is open. */
-  readonly #bySlot = new Map<number, { readonly open: Open; readonly offset: number }[]>()
+  readonly #span = new Span<Open>()
+  readonly #parking: Parking
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #running = new Set<Promise<void>>()
   readonly #stop = new AbortController()
+  /** A gap that the receiver has not been told of, and what came after it. */
+  #gap: { readonly from: string; readonly behind: Letter[] } | undefined
   #count = 0
+  #taken = 0
   #wasFull = false
   #quietUntil = 0
   /** A timer ends the quiet. */
@@ -79,51 +78,48 @@ export class Letters {
 
   constructor(needs: LettersNeeds) {
     this.#needs = needs
+    this.#parking = new Parking({
+      ...{ park: needs.park, next: needs.next, failed: needs.unread },
+      loaded: (letters) => {
+        this.#count += letters.length
+        for (const letter of letters) this.#line(letter)
+      },
+      kept: (key) => {
+        if (!this.#keys.has(key)) this.#parking.load(key)
+      },
+    })
   }
 
   get hasRoom(): boolean {
-    if (this.#count >= openMax) this.#wasFull = true
+    if (this.#count >= limits.openMax || this.#span.length >= limits.spanMax) this.#wasFull = true
     return !this.#wasFull
   }
 
+  /** Where the stream stood before the first gap that the receiver has not been told of. */
+  get gapFrom(): string | undefined {
+    return this.#gap?.from
+  }
+
+  /** Before anything is added: events of these keys wait in the database. */
+  found(keys: readonly FoundKey[]): void {
+    this.#parking.found(keys)
+  }
+
   add(letter: Letter): void {
-    const open: Open = { letter, attempts: 0, done: false }
     this.#count++
-    const { key, from } = letter
-    if (from.kind === 'stream') {
-      const { slot, offset } = from.record
-      const inSlot = this.#bySlot.get(slot)
-      const placed = { open, offset }
-      if (inSlot) inSlot.push(placed)
-      else this.#bySlot.set(slot, [placed])
-    }
-    const line = this.#keys.get(key)
-    if (line) {
-      line.push(open)
-      return
-    }
-    this.#keys.set(key, [open])
-    this.#ready.push(key)
-    this.#pump()
+    this.#admit(letter)
   }
 
   /** Lowers a place, per slot the next offset, to the first letter that is not dealt with. */
   lower(place: Float64Array): Float64Array {
-    for (const [slot, line] of this.#bySlot) {
-      const first = line[0]
-      if (first) place[slot] = Math.min(place[slot] as number, first.offset)
-    }
-    return place
+    return this.#span.lower(place)
   }
 
-  /** When the oldest event of the stream was received that is not dealt with; undefined if there is none. */
+  /** When the oldest event was received that is not dealt with; undefined if there is none. */
   waitingSince(): Date | undefined {
     let oldest = Number.POSITIVE_INFINITY
-    for (const [first] of this.#bySlot.values()) {
-      const from = first?.open.letter.from
-      if (from?.kind === 'stream') oldest = Math.min(oldest, from.record.record.receivedAt)
-    }
-    return oldest === Number.POSITIVE_INFINITY ? undefined : new Date(oldest / 1_000)
+    for (const [first] of this.#keys.values()) if (first) oldest = Math.min(oldest, receivedMs(first.letter))
+    return oldest === Number.POSITIVE_INFINITY ? undefined : new Date(oldest)
   }
 
   /** Sends nothing more; resolves when what is on its way has been answered, or was called off after `graceMs`. */
@@ -134,6 +130,31 @@ export class Letters {
     const timer = setTimeout(() => this.#stop.abort(), graceMs)
     await Promise.all(this.#running)
     clearTimeout(timer)
+  }
+
+  #admit(letter: Letter): void {
+    const { key, from } = letter
+    if (this.#gap) {
+      this.#gap.behind.push(letter)
+      return
+    }
+    if (from.kind === 'gap') this.#gap = { from: from.from, behind: [] }
+    if (from.kind === 'stream' && this.#parking.has(key)) this.#park(letter)
+    else this.#line(letter)
+  }
+
+  #line(letter: Letter): void {
+    const open: Open = { letter, attempts: 0, takenBefore: undefined }
+    const { key, from } = letter
+    if (from.kind === 'stream') this.#span.add(open, from.record)
+    const line = this.#keys.get(key)
+    if (line) {
+      line.push(open)
+      return
+    }
+    this.#keys.set(key, [open])
+    this.#ready.push(key)
+    this.#pump()
   }
 
   #pump(): void {
@@ -150,7 +171,7 @@ export class Letters {
       const open = this.#keys.get(key)?.[0]
       if (!open) continue
       const run = this.#try(open)
-        // Only what buries a letter rejects, when the webhook is another's by now.
+        // Only what keeps a letter rejects, when the webhook is another's by now.
         .catch(() => {
           this.#isStopping = true
         })
@@ -179,12 +200,14 @@ export class Letters {
     const verdict = decide(outcome, { attempt: open.attempts, policy, random })
     switch (verdict.kind) {
       case 'taken':
-        this.#settle(open)
-        return taken(letter)
+        this.#taken++
+        taken(letter)
+        return this.#settle(open)
       case 'again':
         failed(letter, verdict.failure)
         if (verdict.quietMs !== undefined)
           this.#quietUntil = Math.max(this.#quietUntil, performance.now() + verdict.quietMs)
+        this.#blockIfOthersWereTaken(open)
         return this.#later(verdict.delayMs, () => {
           this.#ready.push(letter.key)
           this.#pump()
@@ -201,19 +224,79 @@ export class Letters {
     }
   }
 
+  /** The first failure of a letter says little: it may be the beginning, or the end, of an outage. */
+  #blockIfOthersWereTaken(open: Open): void {
+    const { letter, takenBefore } = open
+    open.takenBefore = this.#taken
+    if (takenBefore === undefined || takenBefore === this.#taken) return
+    if (letter.from.kind !== 'gap' && !this.#parking.has(letter.key)) this.#block(open)
+  }
+
+  #block(first: Open): void {
+    const { key } = first.letter
+    let row: ParkedRow | undefined
+    if (first.letter.from.kind === 'stream') {
+      const parked = this.#needs.parked(first.letter)
+      row = parked.from.row
+      this.#keep(this.#needs.park(row), 0)
+      first.letter = parked
+      this.#span.delete(first)
+    }
+    this.#needs.blocked(first.letter)
+    this.#parking.open(key, row)
+    const others = this.#keys.get(key)?.slice(1) ?? []
+    this.#keys.set(key, [first, ...others.filter(({ letter }) => letter.from.kind !== 'stream')])
+    for (const open of others) {
+      if (open.letter.from.kind !== 'stream') continue
+      this.#park(open.letter)
+      this.#span.delete(open)
+    }
+  }
+
+  /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
+  #park(letter: Letter): void {
+    const parked = this.#needs.parked(letter)
+    if (this.#parking.isKnown(parked.from.row)) this.#fewer(1)
+    else if (this.#parking.waiting < limits.parkedMax) this.#keep(this.#parking.add(parked), 1)
+    else {
+      const message = `${limits.parkedMax} events wait behind others of their keys`
+      this.#keep(this.#needs.bury({ letter, failure: { errorClass: 'Blocked', message }, attempts: 0 }), 1)
+    }
+  }
+
+  #keep(kept: Promise<void>, count: number): void {
+    kept.then(
+      () => this.#fewer(count),
+      () => {
+        this.#isStopping = true
+      },
+    )
+  }
+
   #settle(open: Open): void {
-    open.done = true
-    this.#count--
     const { key, from } = open.letter
-    const inSlot = from.kind === 'stream' ? this.#bySlot.get(from.record.slot) : undefined
-    let done = 0
-    while (inSlot?.[done]?.open.done) done++
-    inSlot?.splice(0, done)
-    const ofKey = this.#keys.get(key)
-    ofKey?.shift()
-    if (ofKey && ofKey.length > 0) this.#ready.push(key)
-    else this.#keys.delete(key)
-    if (!this.#wasFull || this.#count > openMax / 2) return
+    this.#span.delete(open)
+    const line = this.#keys.get(key)
+    line?.shift()
+    if (line && line.length > 0) this.#ready.push(key)
+    else {
+      this.#keys.delete(key)
+      this.#parking.load(key)
+    }
+    if (from.kind === 'gap') this.#passGap()
+    this.#fewer(1)
+  }
+
+  #passGap(): void {
+    const behind = this.#gap?.behind ?? []
+    this.#gap = undefined
+    // There may be another gap among them.
+    for (const letter of behind) this.#admit(letter)
+  }
+
+  #fewer(count: number): void {
+    this.#count -= count
+    if (!this.#wasFull || this.#count > limits.openMax / 2 || this.#span.length > limits.spanMax / 2) return
     this.#wasFull = false
     this.#needs.drained()
   }

@@ -1,3 +1,4 @@
+import type { GapReason } from '@pulse/protocol/frames'
 import type { Connection, DeliveryRecord, Encoding, Own } from '../delivery/delivery.ts'
 
 export interface MailboxNeeds {
@@ -8,7 +9,7 @@ export interface MailboxNeeds {
   /** The stream has come further, by an event or without one. */
   readonly moved: () => void
   /** What lay between these places will not come. */
-  readonly gap: (from: string, to: string, reason: string) => void
+  readonly gap: (from: string, to: string, reason: GapReason) => void
 }
 
 const nothing = Buffer.alloc(0)
@@ -24,6 +25,8 @@ export class Mailbox implements Connection, Encoding {
   /** Something was written: from then on the session knows where it stands. */
   hasBegun = false
   readonly #needs: MailboxNeeds
+  /** Gaps that wait in the queue of the session, behind events which come before them. */
+  readonly #gaps = new Map<Buffer, Parameters<MailboxNeeds['gap']>>()
   #close: () => void = () => {}
   #drained: () => void = () => {}
 
@@ -44,9 +47,10 @@ export class Mailbox implements Connection, Encoding {
     return nothing
   }
 
-  gap(from: string, to: string, reason: string): Buffer {
-    this.#needs.gap(from, to, reason)
-    return nothing
+  gap(from: string, to: string, reason: GapReason): Buffer {
+    const note = Buffer.alloc(0)
+    this.#gaps.set(note, [from, to, reason])
+    return note
   }
 
   matched(): Buffer {
@@ -61,8 +65,11 @@ export class Mailbox implements Connection, Encoding {
     return undefined
   }
 
-  write(): boolean {
+  write(bytes: Buffer): boolean {
     this.hasBegun = true
+    const gap = this.#gaps.get(bytes)
+    this.#gaps.delete(bytes)
+    if (gap) this.#needs.gap(...gap)
     return this.#needs.hasRoom()
   }
 

@@ -2,8 +2,9 @@ import { LogError } from '@pulse/log'
 import type pg from 'pg'
 import { inTransaction } from '../database/ask.ts'
 import type { Failure } from './attempts.ts'
+import type { Letter, ParkedRow } from './letter.ts'
 import type { WebhookReport } from './report.ts'
-import { type DeadAgain, type DeadRow, type Fence, storeProgress } from './webhook-store.ts'
+import { type DeadAgain, type DeadRow, type Fence, type LastGap, storeProgress } from './webhook-store.ts'
 
 /** What was dealt with is committed so long after it at the latest; a crash sends at most that much again. */
 const commitMs = 200
@@ -24,20 +25,26 @@ export interface ProgressNeeds {
   readonly report: WebhookReport
 }
 
+/** A dead letter to be kept: one that was given up, `isParked` if it waited in the database, or one that was again. */
+export type Grave = { readonly first: DeadRow; readonly isParked: boolean } | { readonly again: DeadAgain }
+
 interface Pending {
   taken: number
   takenAt: Date | undefined
   failedAt: Date | undefined
   gaps: number
+  lastGap: LastGap | undefined
   readonly dead: DeadRow[]
   readonly deadAgain: DeadAgain[]
+  readonly parked: ParkedRow[]
+  readonly unparked: string[]
   readonly redriven: string[]
   readonly settled: ((error?: unknown) => void)[]
 }
 
 const nothing = (): Pending => ({
-  ...{ taken: 0, takenAt: undefined, failedAt: undefined, gaps: 0 },
-  ...{ dead: [], deadAgain: [], redriven: [], settled: [] },
+  ...{ taken: 0, takenAt: undefined, failedAt: undefined, gaps: 0, lastGap: undefined },
+  ...{ dead: [], deadAgain: [], parked: [], unparked: [], redriven: [], settled: [] },
 })
 
 class FencedError extends Error {
@@ -61,11 +68,12 @@ export class Progress {
     this.#failures = needs.failures
   }
 
-  taken(redriven: string | undefined): void {
-    this.#pending.taken++
+  taken({ from }: Letter): void {
     this.#pending.takenAt = new Date()
     this.#failures = 0
-    if (redriven !== undefined) this.#pending.redriven.push(redriven)
+    if (from.kind !== 'gap') this.#pending.taken++
+    if (from.kind === 'redriven') this.#pending.redriven.push(from.id)
+    if (from.kind === 'parked') this.#pending.unparked.push(from.row.id)
     this.#soon(commitMs)
   }
 
@@ -76,9 +84,10 @@ export class Progress {
     this.#soon(commitMs)
   }
 
-  /** Events cannot be sent any more; the position passes them. */
-  gap(): void {
-    this.#pending.gaps++
+  /** What is known of the last gap. `isNew`: it was not counted yet. */
+  gap(gap: LastGap, isNew: boolean): void {
+    this.#pending.lastGap = gap
+    if (isNew) this.#pending.gaps++
     this.#soon(commitMs)
   }
 
@@ -88,10 +97,22 @@ export class Progress {
   }
 
   /** Keeps a dead letter; resolves when it is committed. Rejects if the webhook is another's by now. */
-  bury(dead: { first: DeadRow } | { again: DeadAgain }): Promise<void> {
+  bury(dead: Grave): Promise<void> {
+    if ('first' in dead) {
+      this.#pending.dead.push(dead.first)
+      if (dead.isParked) this.#pending.unparked.push(dead.first.id)
+    } else this.#pending.deadAgain.push(dead.again)
+    return this.#settled()
+  }
+
+  /** Keeps an event that waits; the position may pass it from now on. Resolves and rejects as `bury` does. */
+  park(row: ParkedRow): Promise<void> {
+    this.#pending.parked.push(row)
+    return this.#settled()
+  }
+
+  #settled(): Promise<void> {
     if (this.#isOver) return Promise.reject(new FencedError())
-    if ('first' in dead) this.#pending.dead.push(dead.first)
-    else this.#pending.deadAgain.push(dead.again)
     const done = new Promise<void>((resolve, reject) => {
       this.#pending.settled.push((error) => (error === undefined ? resolve() : reject(error)))
     })
@@ -124,8 +145,8 @@ export class Progress {
   }
 
   #hasNews(): boolean {
-    const { takenAt, failedAt, gaps, dead, deadAgain } = this.#pending
-    return takenAt !== undefined || failedAt !== undefined || gaps + dead.length + deadAgain.length > 0
+    const { takenAt, failedAt, lastGap, settled } = this.#pending
+    return [takenAt, failedAt, lastGap].some((fact) => fact !== undefined) || settled.length > 0
   }
 
   async #commit(): Promise<void> {
@@ -176,8 +197,11 @@ export class Progress {
       takenAt: now.takenAt ?? before.takenAt,
       failedAt: now.failedAt ?? before.failedAt,
       gaps: before.gaps + now.gaps,
+      lastGap: now.lastGap ?? before.lastGap,
       dead: [...before.dead, ...now.dead],
       deadAgain: [...before.deadAgain, ...now.deadAgain],
+      parked: [...before.parked, ...now.parked],
+      unparked: [...before.unparked, ...now.unparked],
       redriven: [...before.redriven, ...now.redriven],
       settled: [...before.settled, ...now.settled],
     }

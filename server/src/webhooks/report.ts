@@ -1,7 +1,7 @@
-import type { Webhook } from '@pulse/protocol/webhook'
 import type { Logger } from 'pino'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Failure, Outcome } from './attempts.ts'
+import type { WebhookCounts } from './webhook-store.ts'
 
 /** Every fact about webhooks, one function each. */
 export interface WebhookReport {
@@ -23,16 +23,20 @@ export interface WebhookReport {
   gone(id: string): void
   /** What lay between cannot be sent any more. */
   gap(id: string, gap: { from: string; to: string; reason: string }): void
+  /** No attempt to tell the receiver of a gap succeeded. */
+  gapGivenUp(id: string, attempts: number): void
+  /** The receiver takes others, but not this event; those of its key are parked. */
+  blocked(id: string, eventId: string): void
   troubled(id: string | undefined, error: unknown): void
-  counted(counts: Readonly<Record<Webhook['status'], number>>): void
+  counted(counts: WebhookCounts): void
 }
 
 /**
- * Makes the report. Metrics: `pulse_webhooks{status}`, `pulse_webhooks_held`, `pulse_webhook_attempts_total{outcome}`,
+ * Makes the report. Metrics: `pulse_webhooks{status}`, `pulse_webhooks_held`, `pulse_webhook_parked`, `pulse_webhook_attempts_total{outcome}`,
  * `pulse_webhook_attempt_seconds`, `pulse_webhook_taken_total`, `pulse_webhook_given_up_total`.
  */
 export function createWebhookReport({ log, metrics }: { log: Logger; metrics: Registry }): WebhookReport {
-  const { webhooks, held, attempts, seconds, taken, givenUp } = createMetrics([metrics])
+  const { webhooks, held, parked, attempts, seconds, taken, givenUp } = createMetrics([metrics])
   return {
     changed: (how, { id, subscriber }, by) =>
       log.info({ audit: true, by, webhook: id, subscriber_id: subscriber }, `webhook ${how}`),
@@ -59,9 +63,14 @@ export function createWebhookReport({ log, metrics }: { log: Logger; metrics: Re
     },
     gone: (webhook) => log.warn({ webhook }, 'a webhook is paused: its receiver answered 410'),
     gap: (webhook, gap) => log.warn({ webhook, ...gap }, 'events of a webhook cannot be sent any more'),
+    gapGivenUp: (webhook, tries) =>
+      log.warn({ webhook, attempts: tries }, 'the receiver of a webhook cannot be told of a gap'),
+    blocked: (webhook, event_id) =>
+      log.warn({ webhook, event_id }, 'a receiver takes others, but not this event; those of its key wait'),
     troubled: (webhook, err) => log.warn({ webhook, err }, 'webhooks are in trouble; it is tried again'),
     counted: (counts) => {
-      for (const [status, count] of Object.entries(counts)) webhooks.set({ status }, count)
+      for (const [status, count] of Object.entries(counts.byStatus)) webhooks.set({ status }, count)
+      parked.set(counts.parked)
     },
   }
 }
@@ -76,6 +85,11 @@ function createMetrics(registers: Registry[]) {
   const held = new Gauge({
     name: 'pulse_webhooks_held',
     help: 'Webhooks that this server delivers.',
+    registers,
+  })
+  const parked = new Gauge({
+    name: 'pulse_webhook_parked',
+    help: 'Events, over the installation, that wait behind one of their key which its receiver does not take.',
     registers,
   })
   const attempts = new Counter({
@@ -100,5 +114,5 @@ function createMetrics(registers: Registry[]) {
     help: 'Events that became dead letters because no attempt succeeded.',
     registers,
   })
-  return { webhooks, held, attempts, seconds, taken, givenUp }
+  return { webhooks, held, parked, attempts, seconds, taken, givenUp }
 }

@@ -4,6 +4,8 @@ import type { Webhook } from '@pulse/protocol/webhook'
 import type pg from 'pg'
 import { ask, instantSql, inTime } from '../database/ask.ts'
 import { unlessAway } from '../subscriptions/subscriptions.ts'
+import type { ParkedRow } from './letter.ts'
+import { storeParked } from './parked-store.ts'
 
 /** A webhook as it is stored. */
 export interface WebhookRow {
@@ -41,6 +43,14 @@ export interface WebhookEdit {
   readonly status?: 'active' | 'paused' | undefined
 }
 
+/** Webhooks of the installation, and events of theirs that are parked. */
+export interface WebhookCounts {
+  readonly byStatus: Readonly<Record<Webhook['status'], number>>
+  readonly parked: number
+}
+
+export type LastGap = NonNullable<Webhook['last_gap']>
+
 /** Who delivers a webhook: any write with another epoch than the last owner's is refused. */
 export interface Fence {
   readonly id: string
@@ -48,7 +58,7 @@ export interface Fence {
 }
 
 const columns = `id, number, subscriber_id, url, secret, filter, enforced, status, reason, failures, position, delivered,
-  given_up, gaps, revision, epoch, ${instantSql('last_gap_at')} as gap, ${instantSql('waiting_since')} as waiting, ${instantSql('last_success_at')} as succeeded, ${instantSql('last_failure_at')} as failed,
+  given_up, parked, gaps, last_gap, revision, epoch, ${instantSql('last_gap_at')} as gap, ${instantSql('waiting_since')} as waiting, ${instantSql('last_success_at')} as succeeded, ${instantSql('last_failure_at')} as failed,
   ${instantSql('created_at')} as created, ${instantSql('updated_at')} as updated`
 
 interface Row {
@@ -70,7 +80,9 @@ function rowOf(row: Row): WebhookRow {
     given_up: Number(row.given_up),
     failures: row.failures as number,
     waiting_since: row.waiting as string | null,
+    parked: row.parked as number,
     gaps: row.gaps as number,
+    last_gap: row.last_gap as Webhook['last_gap'],
     last_gap_at: row.gap as string | null,
     last_success_at: row.succeeded as string | null,
     last_failure_at: row.failed as string | null,
@@ -150,12 +162,15 @@ export class WebhookStore {
     return (await this.#ask('delete from webhooks where id = $1', [id])).rowCount === 1
   }
 
-  async counts(): Promise<Readonly<Record<Webhook['status'], number>>> {
-    const { rows } = await this.#ask<{ status: Webhook['status']; count: number }>(
-      'select status, count(*)::int as count from webhooks group by status',
+  async counts(): Promise<WebhookCounts> {
+    const { rows } = await this.#ask<{ status: Webhook['status']; count: number; parked: number }>(
+      'select status, count(*)::int as count, sum(parked)::float8 as parked from webhooks group by status',
     )
-    const counts = { active: 0, paused: 0, failing: 0 }
-    for (const { status, count } of rows) counts[status] = count
+    const counts = { byStatus: { active: 0, paused: 0, failing: 0 }, parked: 0 }
+    for (const { status, count, parked } of rows) {
+      counts.byStatus[status] = count
+      counts.parked += parked
+    }
     return counts
   }
 
@@ -216,6 +231,7 @@ export interface WaitingLetter {
   readonly event: Event
   readonly key: string
   readonly topic: string
+  readonly partition: number
   readonly position: string
 }
 
@@ -226,6 +242,7 @@ export interface Progress {
   readonly takenAt: Date | undefined
   readonly failedAt: Date | undefined
   readonly gaps: number
+  readonly lastGap: LastGap | undefined
   /** Attempts that failed since the last success. */
   readonly failures: number
   /** When the oldest event was received that is not dealt with. */
@@ -237,6 +254,9 @@ export interface Progress {
   readonly deadAgain: readonly DeadAgain[]
   /** Ids of redriven dead letters that were taken. */
   readonly redriven: readonly string[]
+  readonly parked: readonly ParkedRow[]
+  /** Ids of parked events that wait no more. */
+  readonly unparked: readonly string[]
 }
 
 /** A redriven dead letter that was given up once more. */
@@ -269,7 +289,7 @@ export interface DeadRow {
  */
 export async function storeProgress(tx: pg.ClientBase, fence: Fence, progress: Progress): Promise<boolean> {
   const { position, taken, takenAt, failedAt, failures, status, reason, gaps } = progress
-  const { dead, deadAgain, redriven, waitingSince } = progress
+  const { dead, deadAgain, redriven, waitingSince, lastGap, parked, unparked } = progress
   // Somebody who paused it meanwhile has the last word.
   const { rowCount } = await inTime(
     tx.query(
@@ -278,11 +298,11 @@ export async function storeProgress(tx: pg.ClientBase, fence: Fence, progress: P
          status = case when status = 'paused' then status else $9 end,
          reason = case when status = 'paused' then reason else $10 end,
          gaps = gaps + $11, last_gap_at = case when $11 > 0 then clock_timestamp() else last_gap_at end,
-         waiting_since = $12
+         waiting_since = $12, last_gap = coalesce($13::jsonb, last_gap)
        where id = $1 and epoch = $2`,
       [
         ...[fence.id, fence.epoch, position, taken, dead.length, takenAt ?? null, failedAt ?? null, failures],
-        ...[status, reason, gaps, waitingSince ?? null],
+        ...[status, reason, gaps, waitingSince ?? null, lastGap ? JSON.stringify(lastGap) : null],
       ],
     ),
   )
@@ -295,6 +315,7 @@ export async function storeProgress(tx: pg.ClientBase, fence: Fence, progress: P
     )
   if (dead.length > 0) await storeDead(tx, fence.id, dead)
   if (deadAgain.length > 0) await storeDeadAgain(tx, deadAgain)
+  if (parked.length + unparked.length > 0) await storeParked(tx, fence.id, { parked, unparked })
   return true
 }
 
@@ -361,7 +382,7 @@ export async function waitingLetters(
 ): Promise<readonly WaitingLetter[]> {
   const { rows } = await ask<WaitingLetter & pg.QueryResultRow>(
     pool,
-    `select id, event, key, topic, position from webhook_dead_letters
+    `select id, event, key, topic, partition, position from webhook_dead_letters
      where webhook_id = $1 and waiting and id <> all ($2::uuid[]) order by redriven_at limit $3`,
     [webhookId, known, limit],
   )

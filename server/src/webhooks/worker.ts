@@ -1,18 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeCodes } from '@pulse/protocol/close-codes'
 import type { Event } from '@pulse/protocol/event'
-import { instantOf } from '@pulse/protocol/instant'
+import type { GapReason } from '@pulse/protocol/frames'
 import type pg from 'pg'
 import type { Delivery, DeliveryRecord, Own, Stream } from '../delivery/delivery.ts'
-import { uuidV5 } from '../intake/uuid-v5.ts'
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import type { Outcome, RetryPolicy } from './attempts.ts'
-import { type GivenUp, type Letter, Letters } from './letters.ts'
+import { gapLetter } from './gap-letter.ts'
+import { graveOf } from './grave.ts'
+import { type GivenUp, keyOfLetter, type Letter, parkedOf } from './letter.ts'
+import { Letters } from './letters.ts'
 import { Mailbox } from './mailbox.ts'
+import { nextParked, parkedByKey } from './parked-store.ts'
 import { Progress } from './progress.ts'
 import type { WebhookReport } from './report.ts'
 import type { Sender } from './sender.ts'
-import { type DeadRow, pauseGone, type WebhookRow, waitingLetters } from './webhook-store.ts'
+import { type LastGap, pauseGone, type WebhookRow, waitingLetters } from './webhook-store.ts'
 
 /** What every worker of a server needs. */
 export interface WorkersNeeds {
@@ -54,6 +57,7 @@ export class Worker {
   readonly #stop = new AbortController()
   #graceMs = 0
   #position: string
+  #lastGap: LastGap | null
   #run: Run | undefined
   #ended: Promise<void> | undefined
 
@@ -61,6 +65,7 @@ export class Worker {
     this.#needs = needs
     this.row = needs.row
     this.#position = needs.row.shown.position
+    this.#lastGap = needs.row.shown.last_gap
   }
 
   start(): void {
@@ -89,10 +94,11 @@ export class Worker {
       ...{ webhookId: this.row.id, known: [...run.redriven], limit: redrivenMax },
     })
     if (this.#run !== run) return
-    for (const { id, event, key, topic, position } of found) {
+    for (const { id, event, key, topic, partition, position } of found) {
       run.redriven.add(id)
       run.letters.add({
-        ...{ eventId: event.event_id, key: `${topic}/${key}`, from: { kind: 'redriven', id } },
+        ...{ eventId: event.event_id, key: keyOfLetter(topic, partition, key) },
+        from: { kind: 'redriven', id },
         body: () => JSON.stringify({ ...event, position }),
       })
     }
@@ -122,10 +128,13 @@ export class Worker {
     })
     try {
       const { now } = stream
+      const found = await parkedByKey(this.#needs.pool, this.row.id)
       const own = this.row.filter ? { own: treeOf(this.row.filter) } : {}
       const begun = await stream.begin(this.#position, own)
       if (begun === 'begun') {
         this.#run = run
+        // Within the turn in which it began, so before the first event comes.
+        letters.found(found)
         await Promise.race([mailbox.closed, stopped])
         return restartMs
       }
@@ -150,10 +159,7 @@ export class Worker {
       take: (record, own) => letters.add(this.#letterOf(run, record, own)),
       hasRoom: () => letters.hasRoom,
       moved: () => progress.moved(),
-      gap: (from, to, reason) => {
-        report.gap(row.id, { from, to, reason })
-        progress.gap()
-      },
+      gap: (from, to, reason) => this.#tellGap(run, { from, to, reason }),
     })
     const progress: Progress = new Progress({
       ...{ pool: this.#needs.pool, fence: row, failures: row.failures, report },
@@ -181,19 +187,24 @@ export class Worker {
     return new Letters({
       ...{ concurrencyMax: settings.concurrency, policy: settings.policy, random: Math.random },
       send: (letter, signal) => this.#send(letter, signal),
-      taken: ({ from }) => {
-        report.taken()
-        progress.taken(from.kind === 'redriven' ? from.id : undefined)
+      taken: (letter) => {
+        if (letter.from.kind === 'gap') this.#gapTold(progress, 'yes')
+        else report.taken()
+        progress.taken(letter)
       },
       failed: ({ eventId }, failure) => {
         report.failed(id, eventId, failure)
         progress.failed(failure)
       },
-      bury: async (dead) => {
-        await progress.bury(this.#graveOf(dead))
-        report.givenUp(id, dead.letter.eventId, dead.attempts)
-        // It was open until now: only the next commit passes it.
-        progress.moved()
+      bury: (dead) => this.#bury(progress, dead),
+      park: (row) => progress.park(row),
+      next: (key, after) => nextParked(pool, id, { key, after }),
+      parked: (letter) => parkedOf(id, letter),
+      blocked: ({ eventId }) => report.blocked(id, eventId),
+      unread: (error) => {
+        report.troubled(id, error)
+        // Begun anew, it asks again.
+        mailbox.close()
       },
       gone: () => {
         report.gone(id)
@@ -219,39 +230,55 @@ export class Worker {
     return outcome
   }
 
+  async #bury(progress: Progress, dead: GivenUp): Promise<void> {
+    const { report, keyOf } = this.#needs
+    if (dead.letter.from.kind === 'gap') {
+      this.#gapTold(progress, 'never')
+      report.gapGivenUp(this.row.id, dead.attempts)
+      return
+    }
+    await progress.bury(graveOf(this.row.id, dead, keyOf))
+    report.givenUp(this.row.id, dead.letter.eventId, dead.attempts)
+    // It was open until now: only the next commit passes it.
+    progress.moved()
+  }
+
+  #tellGap({ letters, progress }: Run, gap: { from: string; to: string; reason: GapReason }): void {
+    const { row } = this
+    this.#needs.report.gap(row.id, gap)
+    // A worker before this one may have met it too, and not have told of it to the end.
+    const isNew = this.#lastGap?.from !== gap.from
+    this.#lastGap = { ...gap, told: 'not_yet' }
+    progress.gap(this.#lastGap, isNew)
+    letters.add(gapLetter({ webhookId: row.id, subscriber: row.subscriber }, gap))
+  }
+
+  #gapTold(progress: Progress, told: LastGap['told']): void {
+    if (!this.#lastGap) return
+    this.#lastGap = { ...this.#lastGap, told }
+    progress.gap(this.#lastGap, false)
+  }
+
   /** Everything below is dealt with; undefined before the stream has begun. */
   #placeOf(run: Run): string | undefined {
     if (this.#run !== run || !run.mailbox.hasBegun) return undefined
     const { session } = run.stream
-    return session.needs.slots.format(run.letters.lower(session.told.slice()))
+    const { slots } = session.needs
+    const { gapFrom } = run.letters
+    if (gapFrom === undefined) return slots.format(run.letters.lower(session.told.slice()))
+    const before = slots.parse(gapFrom)
+    // Of another log, where nothing came before it.
+    return before.kind === 'ok' ? slots.format(run.letters.lower(before.vector)) : gapFrom
   }
 
   #letterOf({ stream }: Run, record: DeliveryRecord, { ahead }: Own): Letter {
     const { event } = record.record
-    const { topic } = stream.session.needs.slots.place(record.slot)
+    const { topic, partition } = stream.session.needs.slots.place(record.slot)
     return {
       eventId: event.event_id,
-      key: `${topic}/${this.#needs.keyOf(event)}`,
+      key: keyOfLetter(topic, partition, this.#needs.keyOf(event)),
       body: () => record.withPosition(ahead),
       from: { kind: 'stream', record },
     }
-  }
-
-  #graveOf({ letter, failure, attempts }: GivenUp): Parameters<Progress['bury']>[0] {
-    const why = { error_class: failure.errorClass, error_message: failure.message, attempts }
-    const { from } = letter
-    if (from.kind === 'redriven') return { again: { id: from.id, ...why } }
-    const { record } = from
-    const { topic, partition } = record.slots.place(record.slot)
-    const epoch = record.slots.topics.find(({ name }) => name === topic)?.epoch ?? 0
-    const { event, receivedAt } = record.record
-    const first: DeadRow = {
-      // The same whoever buries it, so that it is buried once.
-      id: uuidV5(this.row.id, `${topic}~${epoch}~${partition}.${record.offset}`),
-      ...{ event, key: this.#needs.keyOf(event), position: record.position, ...why },
-      ...{ topic, partition, record_offset: record.offset, log_epoch: epoch },
-      received_at: instantOf(receivedAt),
-    }
-    return { first }
   }
 }

@@ -1,0 +1,129 @@
+import type { FoundKey, ParkedLetter, ParkedRow } from './letter.ts'
+
+export interface ParkingNeeds {
+  /** Keeps it; from the call on the position may pass it. Resolves when that is committed, rejects if never. */
+  readonly park: (row: ParkedRow) => Promise<void>
+  /** The next of a key behind one of them, in order, a few at a time. */
+  readonly next: (key: string, after: ParkedRow | undefined) => Promise<readonly ParkedLetter[]>
+  /** These are to be sent now. */
+  readonly loaded: (letters: readonly ParkedLetter[]) => void
+  /** One more of this key was committed. */
+  readonly kept: (key: string) => void
+  /** What waits could not be read. */
+  readonly failed: (error: unknown) => void
+}
+
+/** What is known of a key whose events wait in the database. */
+interface Line {
+  /** Parked, and not taken out again for sending. */
+  waiting: number
+  /** The last one that was taken out. */
+  last: ParkedRow | undefined
+  /** The last one that an owner before this one has parked. */
+  readonly highest: FoundKey['highest'] | undefined
+  loading: boolean
+  /** Something was committed while the database was asked. */
+  again: boolean
+}
+
+const fresh: Line = { waiting: 0, last: undefined, highest: undefined, loading: false, again: false }
+
+/** Which keys have events in the database: all that follow of such a key go there too, so that none overtakes another. */
+export class Parking {
+  readonly #needs: ParkingNeeds
+  readonly #lines = new Map<string, Line>()
+  #asked: Promise<void> = Promise.resolve()
+  #waiting = 0
+
+  constructor(needs: ParkingNeeds) {
+    this.#needs = needs
+  }
+
+  /** Events that wait. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  has(key: string): boolean {
+    return this.#lines.has(key)
+  }
+
+  /** From now on the events of this key wait here; `first` is being sent already, if it is parked itself. */
+  open(key: string, first: ParkedRow | undefined): void {
+    this.#lines.set(key, { ...fresh, last: first })
+  }
+
+  /** What an owner before this one has left. */
+  found(keys: readonly FoundKey[]): void {
+    for (const { key, count, highest } of keys) {
+      this.#lines.set(key, { ...fresh, highest })
+      this.#add(key, count)
+      this.load(key)
+    }
+  }
+
+  /**
+   * Whether an owner before this one has parked it: it waits, or was dealt with since then. Such events come again where
+   * another key held back the position.
+   */
+  isKnown({ key, log_epoch, record_offset }: ParkedRow): boolean {
+    const highest = this.#lines.get(key)?.highest
+    if (!highest || log_epoch > highest.log_epoch) return false
+    return log_epoch < highest.log_epoch || record_offset <= highest.record_offset
+  }
+
+  /** Takes one in, behind what waits. Resolves when it is kept. */
+  async add(letter: ParkedLetter): Promise<void> {
+    const { key, from } = letter
+    this.#add(key, 1)
+    await this.#needs.park(from.row)
+    // It may be the one that was asked for in vain, because it was not committed then.
+    const line = this.#lines.get(key)
+    if (line?.loading) line.again = true
+    else this.#needs.kept(key)
+  }
+
+  /** Nothing of this key is being sent: the next are taken out, or it is a key like any other again. */
+  load(key: string): void {
+    const line = this.#lines.get(key)
+    if (!line || line.loading) return
+    if (line.waiting === 0) this.#lines.delete(key)
+    else void this.#load(key, line)
+  }
+
+  async #load(key: string, line: Line): Promise<void> {
+    line.loading = true
+    try {
+      let letters: readonly ParkedLetter[]
+      do {
+        line.again = false
+        letters = await this.#ask(key, line.last)
+      } while (letters.length === 0 && line.again)
+      line.loading = false
+      line.last = letters.at(-1)?.from.row ?? line.last
+      line.waiting -= letters.length
+      this.#waiting -= letters.length
+      this.#needs.loaded(letters)
+    } catch (error) {
+      line.loading = false
+      this.#needs.failed(error)
+    }
+  }
+
+  /** One question at a time: a server that takes over may find many keys, and others need the database too. */
+  #ask(key: string, last: ParkedRow | undefined): Promise<readonly ParkedLetter[]> {
+    const answer = this.#asked.then(() => this.#needs.next(key, last))
+    this.#asked = answer.then(
+      () => {},
+      () => {},
+    )
+    return answer
+  }
+
+  #add(key: string, count: number): void {
+    const line = this.#lines.get(key)
+    if (!line) throw new Error(`${key} is not parked`)
+    line.waiting += count
+    this.#waiting += count
+  }
+}

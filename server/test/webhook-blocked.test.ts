@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { eventually } from '@pulse/dev/services/eventually'
+import { type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
+import type { Webhook } from '@pulse/protocol/webhook'
+import { callerOf } from './journey.ts'
+import { metric } from './stream-journey.ts'
+import { openReceiver, orderFaults, type WebhookReceiver } from './webhook-receiver.ts'
+
+// A key that its receiver does not take holds up itself only, however many of its events come.
+
+const settings = {
+  RATE_LIMIT_KEY: '',
+  WEBHOOK_ALLOW_PRIVATE: 'true',
+  WEBHOOK_ATTEMPTS: '100',
+  WEBHOOK_RETRY_BASE_MS: '100',
+  WEBHOOK_RETRY_MAX_MS: '500',
+}
+
+const type = 'hook.blocked'
+
+/** A server of its own, a webhook to a receiver, and a way to post events whose `n` counts up per key. */
+async function openBlocked(receiver: WebhookReceiver, more: Record<string, string> = {}) {
+  const data = await mkdtemp(join(tmpdir(), 'pulse-blocked-'))
+  let server = await startPulse(data, { ...settings, ...more })
+  const made = await callerOf(server)('POST', '/webhooks', {
+    ...{ subscriber_id: 'blocked', url: receiver.url },
+    filter: { event_types: [type] },
+  })
+  assert.equal(made.status, 201, JSON.stringify(made.body))
+  const { id } = made.body as unknown as Webhook
+  const next = new Map<string, number>()
+  const post = async (users: readonly string[]) => {
+    const events = users.map((user) => {
+      const n = next.get(user) ?? 0
+      next.set(user, n + 1)
+      return { event_id: randomUUID(), event_type: type, user_id: user, properties: { n } }
+    })
+    const { body } = await callerOf(server)('POST', '/events', events)
+    assert.equal(body.accepted, events.length)
+  }
+  return {
+    ...{ post, id },
+    get server(): PulseProcess {
+      return server
+    },
+    shown: async () => (await callerOf(server)('GET', `/webhooks/${id}`)).body as unknown as Webhook,
+    restart: async (end: 'kill' | 'stop') => {
+      await server[end]()
+      server = await startPulse(data, { ...settings, ...more })
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop()
+      await rm(data, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
+
+const fill = (user: string, count: number) => new Array<string>(count).fill(user)
+
+/** What came of a user that was answered with 2xx, by `n`, each once. */
+const cameOf = (receiver: WebhookReceiver, user: string) =>
+  new Set(
+    receiver.requests.filter(({ event }) => event.user_id === user).map(({ event }) => event.properties.n),
+  ).size
+
+const comes = (receiver: WebhookReceiver, user: string, count: number) =>
+  eventually(
+    `${count} events of ${user}`,
+    async () => (cameOf(receiver, user) >= count ? true : undefined),
+    30_000,
+  )
+
+test('a key that its receiver never takes holds up no other, however many of its events come, and comes in order once it is taken', async () => {
+  let isBad = true
+  await using receiver = await openReceiver(({ event }, response) => {
+    void response.writeHead(isBad && event.user_id === 'bad' ? 500 : 200).end()
+  })
+  await using world = await openBlocked(receiver)
+  const { post } = world
+  for (let round = 1; round <= 3; round++) {
+    await post([...fill('bad', 1_000), ...fill('good', 20), ...fill('other', 20)])
+    await comes(receiver, 'good', round * 20)
+    await comes(receiver, 'other', round * 20)
+  }
+  assert.equal(cameOf(receiver, 'bad'), 1, 'the next of a key waits for the one before it')
+  isBad = false
+  await comes(receiver, 'bad', 3_000)
+  assert.deepEqual(orderFaults(receiver.requests), [])
+  assert.equal(receiver.atOnceOfKey(), 1)
+})
+
+const parkedOf = (world: Awaited<ReturnType<typeof openBlocked>>, is: (parked: number) => boolean) =>
+  eventually(
+    'events are parked',
+    async () => {
+      const now = await world.shown()
+      return is(now.parked) ? now : undefined
+    },
+    15_000,
+  )
+
+test('what waits behind a key outlives the server: the next one sends it in order, and what comes meanwhile behind it', async () => {
+  let isBad = true
+  await using receiver = await openReceiver(({ event }, response) => {
+    void response.writeHead(isBad && event.user_id.startsWith('bad') ? 500 : 200).end()
+  })
+  await using world = await openBlocked(receiver)
+  for (let round = 1; round <= 3; round++) {
+    await world.post([...fill('bad_1', 20), ...fill('bad_2', 20), ...fill('good', 20)])
+    await comes(receiver, 'good', round * 20)
+  }
+  const blocked = await parkedOf(world, (parked) => parked === 120)
+  assert.equal(blocked.status === 'paused', false)
+  const metrics = async () => {
+    const headers = { authorization: `Bearer ${world.server.key}` }
+    return await (await fetch(`${world.server.url}/metrics`, { headers })).text()
+  }
+  const counted = async () => metric(await metrics(), 'pulse_webhook_parked') === 120 || undefined
+  await eventually('the metric tells', counted, 15_000)
+  assert.match(world.server.log(), /a receiver takes others, but not this event/)
+  await world.restart('kill')
+  // What comes while it waits in the database goes behind it.
+  await world.post([...fill('bad_1', 5), ...fill('good', 5)])
+  await comes(receiver, 'good', 65)
+  isBad = false
+  await comes(receiver, 'bad_1', 30)
+  await world.restart('stop')
+  await comes(receiver, 'bad_1', 65)
+  await comes(receiver, 'bad_2', 60)
+  assert.deepEqual(orderFaults(receiver.requests), [])
+  const done = await parkedOf(world, (parked) => parked === 0)
+  assert.equal(done.waiting_since, null)
+  // Once nothing waits, it is a key like any other.
+  await world.post(fill('bad_1', 3))
+  await comes(receiver, 'bad_1', 68)
+  assert.equal((await world.shown()).parked, 0)
+})
+
+test('what waits is given up one after the other, as dead letters that can be sent again', async () => {
+  let isBad = true
+  await using receiver = await openReceiver(({ event }, response) => {
+    void response.writeHead(isBad && event.user_id === 'bad' ? 500 : 200).end()
+  })
+  const quick = { WEBHOOK_ATTEMPTS: '4', WEBHOOK_RETRY_BASE_MS: '20', WEBHOOK_RETRY_MAX_MS: '50' }
+  await using world = await openBlocked(receiver, quick)
+  const isDone = async (givenUp: number) => {
+    const { given_up, parked } = await world.shown()
+    return given_up === givenUp && parked === 0 ? true : undefined
+  }
+  // Enough of others that some are taken between any two attempts.
+  await world.post([...fill('bad', 15), ...Array.from({ length: 500 }, (_, n) => `good_${n}`)])
+  await eventually('all is given up', () => isDone(15), 20_000)
+  const call = callerOf(world.server)
+  const { data } = (await call('GET', `/dead-letters?event_type=${type}&limit=100`)).body as unknown as {
+    data: { id: string; event: { event_id: string; properties: { n: number } } }[]
+  }
+  const numbers = data.map(({ event }) => event.properties.n)
+  assert.deepEqual(
+    numbers,
+    [...numbers].sort((a, b) => b - a),
+  )
+  assert.equal(numbers.length, 15)
+  assert.deepEqual(orderFaults(receiver.requests), [])
+  isBad = false
+  const [letter] = data
+  assert.ok(letter)
+  assert.equal((await call('POST', `/dead-letters/${letter.id}/redrive`)).status, 202)
+  const before = receiver.requests.length
+  await receiver.count(before + 1)
+  assert.equal(receiver.requests.at(-1)?.id, letter.event.event_id)
+})
+
+test('an outage parks nothing: the log keeps what comes', async () => {
+  let isDown = true
+  await using receiver = await openReceiver((_request, response) => {
+    void response.writeHead(isDown ? 500 : 200).end()
+  })
+  await using world = await openBlocked(receiver)
+  await world.post(Array.from({ length: 2_000 }, (_, n) => `user_${n % 4}`))
+  await receiver.count(40)
+  const failing = await world.shown()
+  assert.deepEqual([failing.status, failing.parked], ['failing', 0])
+  isDown = false
+  for (let user = 0; user < 4; user++) await comes(receiver, `user_${user}`, 500)
+  assert.deepEqual(orderFaults(receiver.requests), [])
+  assert.doesNotMatch(world.server.log(), /a receiver takes others/)
+})
