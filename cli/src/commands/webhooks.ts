@@ -125,7 +125,7 @@ function show(terminal: Terminal, webhook: Webhook): void {
   row('given up', count(webhook.given_up))
   row('failures', webhook.failures === 0 ? 'none' : `${count(webhook.failures)} since the last success`)
   row('waiting since', webhook.waiting_since ?? 'nothing waits')
-  row('behind blocked keys', webhook.parked === 0 ? 'nothing' : count(webhook.parked))
+  row('parked', webhook.parked === 0 ? 'none' : `${count(webhook.parked)} behind blocked keys`)
   row('gaps', webhook.gaps === 0 ? 'none' : `${count(webhook.gaps)}, last ${webhook.last_gap_at}`)
   row('last success', webhook.last_success_at ?? 'never')
   row('last failure', webhook.last_failure_at ?? 'never')
