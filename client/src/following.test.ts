@@ -111,6 +111,55 @@ test('a stream that breaks goes on from the last position, with the credential, 
   assert.equal(following.position, 'd')
 })
 
+const close = (data: object) => `event: close\ndata: ${JSON.stringify(data)}\n\n`
+
+test('a stream that the server closes is come back to as its last event says', async (t) => {
+  const { url, asked } = await serve(t, [
+    stream(event('a') + close({ code: 4503, reason: 'the server stops', come_back: 'resume' }), {
+      ends: true,
+    }),
+    stream(event('b') + close({ code: 4500, reason: 'away', come_back: 'resume', retry_after: 2 })),
+    stream(event('c') + close({ code: 4410, reason: 'gone', come_back: 'afresh' })),
+    stream(event('d') + close({ code: 4401, reason: 'revoked', come_back: 'never' })),
+  ])
+  const { following, told, states } = begin(t, url)
+  await until('ended', () => following.connection.kind === 'ended')
+  assert.deepEqual(told, ['a', 'b', 'c', 'd'])
+  assert.deepEqual(
+    asked.map(({ headers }) => headers['last-event-id']),
+    [undefined, 'a', 'b', undefined],
+  )
+  const waited = states.filter(({ kind }) => kind === 'waiting')
+  assert.deepEqual(
+    waited.map(({ error }) => [error?.code, error?.detail, error?.retryAfter]),
+    [
+      ['shutting_down', 'the server stops', undefined],
+      ['unavailable', 'away', 2],
+      ['unavailable', 'gone', undefined],
+    ],
+  )
+  assert.equal(following.connection.error?.code, 'unauthenticated')
+  assert.equal(asked.length, 4, 'nobody comes back after that')
+})
+
+test('who can have another credential comes back with it once its own has ended', async (t) => {
+  const ended = close({ code: 4401, reason: 'the credential is not valid any more', come_back: 'never' })
+  const { url, asked } = await serve(t, [stream(event('a') + ended), stream(event('b'))])
+  let asks = 0
+  const told: string[] = []
+  const following = follow(
+    { filter: 'everything', onEvent: ({ event_id }) => void told.push(event_id), onGap: () => {} },
+    { url, credential: async () => `token_${++asks}` },
+    { clock: new HastyClock(), random: () => 0 },
+  )
+  t.after(() => following.close())
+  await until('both events', () => told.length === 2)
+  assert.deepEqual(
+    asked.map(({ headers }) => headers.authorization),
+    ['Bearer token_1', 'Bearer token_2'],
+  )
+})
+
 test('a filter that cannot be read ends it, with the words of the server', async (t) => {
   const { url, asked } = await serve(t, [refuse(422, 'invalid_filter')])
   const { following } = begin(t, url)

@@ -1,7 +1,9 @@
+import { closeCodes, type StreamClose } from '@pulse/protocol/close-codes'
 import type { Event } from '@pulse/protocol/event'
 import type { CallsOptions } from './calls.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { ConnectionState } from './connection.ts'
+import { errorOfEnd } from './end-error.ts'
 import { EventStreamReader, type ServerMessage } from './event-stream-reader.ts'
 import { watchPage } from './page.ts'
 import { errorOfAnswer, PulseError } from './pulse-error.ts'
@@ -174,7 +176,7 @@ class OpenFollowing implements Following {
       this.#heardMs = this.#needs.clock.now()
       for (const message of reader.read(decoder.decode(piece.value, { stream: true }))) {
         this.#take(message)
-        // Whoever was called may have closed it.
+        // Whoever was called may have closed it, or the server has.
         if (signal.aborted) return
       }
       this.#retryMs = reader.retryMs ?? this.#retryMs
@@ -207,11 +209,27 @@ class OpenFollowing implements Following {
       if (event === 'message') this.#options.onEvent(read as Event, id)
       else if (event === 'gap') this.#options.onGap({ kind: 'gap', ...(read as Omit<Gap, 'kind'>) })
       else if (event === 'lagging') this.#options.onLagging?.()
+      else if (event === 'close') this.#closed(read as StreamClose)
     } catch (cause) {
       // Not a fault of the connection: coming back would bring the next event to the same mistake.
       const why = cause instanceof Error ? cause.message : String(cause)
       this.#end(new PulseError({ code: 'closed', detail: `Who follows the stream failed: ${why}`, cause }))
     }
+  }
+
+  /** The server has ended the stream, and says whether to come back. */
+  #closed({ code, reason, come_back, retry_after: retryAfter }: StreamClose): void {
+    // Whoever can have another credential asks with that one; the answer to it says if it is no better.
+    const isRenewed = code === closeCodes.unauthenticated && typeof this.#server.credential === 'function'
+    if (come_back === 'never' && !isRenewed) {
+      const error = errorOfEnd({ kind: 'closed', code, reason }, undefined)
+      this.#end(error instanceof PulseError ? error : undefined)
+      return
+    }
+    if (come_back === 'afresh') this.#position = undefined
+    const isDraining = code === closeCodes.draining
+    const error = { code: isDraining ? 'shutting_down' : 'unavailable', detail: reason, retryAfter } as const
+    this.#failed(new PulseError(error))
   }
 
   #failed(thrown: unknown): void {

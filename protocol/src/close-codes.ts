@@ -50,3 +50,26 @@ export function comebackAfter(code: number): Comeback {
   const network = code === 1001 || code === 1005 || code === 1006 || (code >= 1011 && code <= 1014)
   return network ? 'resume' : 'never'
 }
+
+/** The last event of an event stream that the server ends, named `close`: what a close frame says to a socket. */
+export interface StreamClose {
+  readonly code: number
+  readonly reason: string
+  readonly come_back: Comeback
+  /** Seconds to wait before that, where it does no good to come sooner. */
+  readonly retry_after?: number
+}
+
+const retryAfterSeconds: ReadonlyMap<number, number> = new Map<number, number>([
+  [closeCodes.too_many, 5],
+  [closeCodes.internal, 2],
+])
+
+/** What an event stream says as it ends with this code. */
+export function streamClose(code: number, reason: string): StreamClose {
+  const retryAfter = retryAfterSeconds.get(code)
+  return {
+    ...{ code, reason, come_back: comebackAfter(code) },
+    ...(retryAfter === undefined ? {} : { retry_after: retryAfter }),
+  }
+}

@@ -137,8 +137,11 @@ test('revoking a key, and a token, closes what is open with 4401, and the stream
     assert.equal((await journey.call('DELETE', revoke)).status, 204)
     assert.equal((await plain.ended()).code, 4401)
     assert.equal((await frames.socket.ended()).code, 4401)
+    assert.deepEqual((await stream.named('close')).data, {
+      ...{ code: 4401, reason: 'the credential is not valid any more', come_back: 'never' },
+    })
+    await eventually('the stream has ended', async () => stream.ended || undefined, revokedMsMax)
     await journey.live(subscriber, 1)
-    assert.ok(stream.ended)
     assert.ok(performance.now() - askedMs < revokedMsMax)
     assert.equal(await statusOf(`/ws/${subscriber}`, bearer(credential)), 401)
   }

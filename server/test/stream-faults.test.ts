@@ -159,6 +159,9 @@ test('SIGTERM with streams attached: not ready first, everybody is told and move
     assert.ok(told && told.after_ms <= windowMs, JSON.stringify(frames))
   }
   await eventually('the event stream ends', async () => (stream.ended ? true : undefined), 5_000)
+  assert.deepEqual(stream.blocks.at(-1)?.data, {
+    ...{ code: 4503, reason: 'the server stops; come back', come_back: 'resume' },
+  })
   assert.ok(stream.retryMs !== undefined)
   assert.equal((await server.ended).code, 0)
   await using again = await startAgain(server.data)

@@ -167,7 +167,7 @@ function eventStreamRoute(http: Http, needs: Needs): void {
       summary: 'Follow a subscriber or a filter as server-sent events',
       description:
         'Exactly one of `subscriber` and `filter`. Every event has its position as `id`, so a browser that comes back resumes ' +
-        'by itself. `checkpoint`, `gap` and `lagging` come as named events.',
+        'by itself. `checkpoint`, `gap` and `lagging` come as named events, and `close` as the last one: it says whether to come back.',
       querystring: z.object({
         subscriber: subscriberIdSchema.optional(),
         filter: z.string().min(1).max(4_096).optional().describe('An expression, `event_type = "purchase"`.'),

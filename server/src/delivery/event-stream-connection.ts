@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { streamClose } from '@pulse/protocol/close-codes'
 import type { Connection } from './delivery.ts'
 
 /** A browser whose connection breaks comes back after this long, unless the server says otherwise. */
@@ -59,8 +60,10 @@ export class EventStreamConnection implements Connection {
     this.write(Buffer.from(`retry: ${afterMs}\n\n`))
   }
 
-  // There is no close code: a browser comes back by itself and then learns by the status what was wrong.
-  close(): void {
-    if (this.#response.headersSent) this.#response.end()
+  // There is no close code, so the last event says it. It has no id: whoever comes back is where it was.
+  close(code: number, reason: string): void {
+    if (!this.#response.headersSent) return
+    this.write(Buffer.from(`event: close\ndata: ${JSON.stringify(streamClose(code, reason))}\n\n`))
+    this.#response.end()
   }
 }
