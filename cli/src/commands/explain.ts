@@ -12,7 +12,7 @@ export function explain(cli: Cli): Command {
   return new Command('explain')
     .description('say why a subscriber got an event, or did not')
     .argument('<event_id>', 'the id of the event')
-    .requiredOption('--subscriber <id>', 'who got it or did not')
+    .requiredOption('--subscriber <id>', 'who got it or did not (required)')
     .addHelpText('before', examples)
     .action(async (event: string, { subscriber }: { subscriber: string }, command: Command) => {
       const { client, terminal, signal } = await connect(cli, command)

@@ -71,7 +71,7 @@ function keysCreate(cli: Cli): Command {
   return new Command('create')
     .description('create an API key and print its secret, once')
     .argument('<name>', 'what the key is for')
-    .requiredOption('--scopes <list>', `what it may do: ${scopes.join(', ')}`, readScopes)
+    .requiredOption('--scopes <list>', `what it may do (required): ${scopes.join(', ')}`, readScopes)
     .option('--rate-limit <limit>', 'requests per time, for example 100/1m')
     .option('--subscribers <pattern>', 'whose streams it may read, * for any characters (any)')
     .addHelpText('before', createExamples)
