@@ -71,6 +71,47 @@ test('ES-21 ES-23 the database dies with streams attached: the server says so, l
   )
 })
 
+test('while the database hangs a new stream is refused with Retry-After long before a statement is given up, and begins once it answers', async () => {
+  await using journey = await openStreamJourney({ RATE_LIMIT_KEY: '' })
+  const { server } = journey
+  const subscriber = await journey.subscriber({ event_types: ['purchase'] })
+  const pid = await databasePidOf(server.data)
+  assert.ok(pid !== undefined)
+  const headers = { authorization: `Bearer ${server.key}` }
+  const refused = async () => {
+    const answer = await fetch(`${server.url}/stream?subscriber=${subscriber}`, { headers })
+    assert.ok(Number(answer.headers.get('retry-after')) >= 1)
+    assert.equal(answer.status, 503)
+    return 'refused'
+  }
+  const hang = async () => {
+    await signalTree(pid, 'SIGSTOP')
+    try {
+      // An event waits for as long as the database may take for a statement.
+      const posted = journey.call('POST', '/events', aPurchase()).then(() => 'answered')
+      const streams = Promise.all([refused(), refused()]).then(([first]) => first)
+      assert.equal(await Promise.race([posted, streams]), 'refused')
+      await using socket = await TestSocket.open(server, subscriber)
+      assert.equal((await socket.ended()).code, 4500)
+      await signalTree(pid, 'SIGCONT')
+      await posted
+    } finally {
+      await signalTree(pid, 'SIGCONT')
+    }
+  }
+  const attached = async () => await TestSocket.open(server, subscriber)
+  // Nobody listens, so the log has to be asked where it ends.
+  await hang()
+  await using first = await eventually('a stream begins', attached, 30_000)
+  await journey.live(subscriber, 1)
+  // Somebody listens, so only the filters of the next one have to be read.
+  await hang()
+  await using second = await attached()
+  await journey.live(subscriber, 2)
+  await journey.post([aPurchase()])
+  await Promise.all([first.count(1), second.count(1)])
+})
+
 test('ES-24 neither filters nor log can be read when a stream begins: 4500 and 503, each says come back, and the server lives', async () => {
   const bin = await findPostgres()
   assert.ok(bin, 'npm’s PostgreSQL is not installed')

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type EventLog, LogError } from '@pulse/log'
+import { answered } from '@pulse/log/answered'
 import { closeCodes } from '@pulse/protocol/close-codes'
 import { frameLimits } from '@pulse/protocol/frames'
 import type { Logger } from 'pino'
@@ -10,11 +11,11 @@ import { createMatchingIndex } from '../subscriptions/matching-index.ts'
 import type { Subscriptions } from '../subscriptions/subscriptions.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import type { Encoding } from './encoding.ts'
-import { FeedOnDemand } from './feed.ts'
+import { type Feed, FeedOnDemand } from './feed.ts'
 import { Flusher } from './flusher.ts'
 import { createDeliveryReport, type DeliveryReport, type TransportName } from './report.ts'
 import type { Session, Transport } from './session.ts'
-import { Stream } from './stream.ts'
+import { beginMsMax, Stream } from './stream.ts'
 import { Wheel } from './wheel.ts'
 
 export type { DeliveryRecord } from './delivery-record.ts'
@@ -124,9 +125,9 @@ class LocalDelivery implements Delivery {
     const { caller, subscriber } = request
     const counted = caller === null ? null : subscriber
     if (!this.#take(counted)) return undefined
-    let feed: Awaited<ReturnType<FeedOnDemand['acquire']>>
+    let feed: Feed
     try {
-      feed = await this.#feeds.acquire()
+      feed = await this.#acquire()
     } catch (error) {
       this.#giveBack(counted)
       throw error instanceof LogError ? error : new LogError('unavailable', String(error), { cause: error })
@@ -150,6 +151,22 @@ class LocalDelivery implements Delivery {
     this.#wheel.add(stream)
     this.#report.opened(stream)
     return stream
+  }
+
+  /** The feed; given back if it comes so late that nobody waits for it any more. */
+  async #acquire(): Promise<Feed> {
+    const opening = this.#feeds.acquire()
+    let isLate = false
+    opening.then(
+      () => isLate && this.#feeds.release(),
+      () => {},
+    )
+    try {
+      return await answered(opening, beginMsMax)
+    } catch (error) {
+      isLate = true
+      throw error
+    }
   }
 
   streams(): readonly Stream[] {

@@ -1,3 +1,4 @@
+import { answered } from '@pulse/log/answered'
 import type { SlowPolicy } from '@pulse/protocol/frames'
 import type { Position } from '@pulse/protocol/position'
 import type { FilterVersion } from '../subscriptions/subscriptions.ts'
@@ -8,6 +9,9 @@ import type { Feed } from './feed.ts'
 import { changed } from './scan.ts'
 import { Session, type SessionFilter, type SessionReport } from './session.ts'
 import { reaches, type Vector } from './vector.ts'
+
+/** A stream that could not begin by then is refused: whoever asked for it would rather ask again, or elsewhere. */
+export const beginMsMax = 5_000
 
 /** Name under which a filter of the connection itself stands in `matched`. */
 const ownFilterName = 'stream'
@@ -96,13 +100,19 @@ export class Stream {
   async filterNames(): Promise<string[]> {
     const { subscriber, versions } = this.#needs
     if (subscriber === null) return []
-    return (await versions(subscriber)).filter(({ until }) => until === null).map(({ name }) => name)
+    const stored = await answered(versions(subscriber), beginMsMax)
+    return stored.filter(({ until }) => until === null).map(({ name }) => name)
   }
 
   /**
-   * Begins to deliver: from a position, or from now. Rejects with LogError `unavailable` or what the database threw; the stream can begin again after that.
+   * Begins to deliver: from a position, or from now. Rejects with what the database threw, or with LogError `unavailable`
+   * where that does not answer in `beginMsMax`; the stream is then to be ended, for it may still begin.
    */
   async begin(from: string | undefined, options: BeginOptions = {}): Promise<Begun> {
+    return await answered(this.#begin(from, options), beginMsMax)
+  }
+
+  async #begin(from: string | undefined, options: BeginOptions): Promise<Begun> {
     const { slots, live, replays } = this.#needs.feed
     this.#own = options.own ?? this.#own
     this.session.slow = options.slow ?? this.session.slow
