@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Client, Subscription } from '@pulse/client'
+import { type Client, PulseError, type Subscription } from '@pulse/client'
 import { parseStreamPosition } from '@pulse/protocol/stream-position'
 import { percentile } from '../bench/statistics.ts'
 import { type FlightWish, filterOf, flightType, sqlOf } from './flight-wishes.ts'
@@ -49,45 +49,67 @@ export interface Watching extends AsyncDisposable {
 
 const inFlightMax = 16
 
-/** Stores a filter for each wish, opens a stream for each over the SDK, and resolves once all of them are live. */
-export async function watchFlights(
-  client: Client,
-  wishes: readonly FlightWish[],
-  prefix: string,
-): Promise<Watching> {
+export interface FlightWatchNeeds {
+  readonly client: Client
+  readonly wishes: readonly FlightWish[]
+  /** What the names of the subscribers begin with. */
+  readonly prefix: string
+  readonly signal: AbortSignal
+}
+
+/**
+ * Stores a filter for each wish, opens a stream for each over the SDK, and resolves once all of them are live. Disposing
+ * removes the filters; so does a failure, or an interruption, on the way there.
+ */
+export async function watchFlights(needs: FlightWatchNeeds): Promise<Watching> {
+  const { client, wishes, prefix, signal } = needs
+  await using opened = new AsyncDisposableStack()
   const subscribers = wishes.map((wish, n) => ({ n, wish, subscriber: `${prefix}-${n}` }))
+  // A run has names of its own: without this each would leave as many filters as it has subscribers.
+  opened.defer(() => eachOf(subscribers, ({ subscriber }) => removeFilter(client, subscriber)))
   await eachOf(subscribers, async ({ n, wish, subscriber }) => {
+    signal.throwIfAborted()
     await client.filters.create({ subscriber_id: subscriber, ...filterOf(wish, n) })
   })
   const watchers = subscribers.map(({ subscriber, wish }) => watch(client, subscriber, wish))
-  await until('all streams are live', 60_000, () =>
+  for (const { stream } of watchers) opened.use(stream)
+  await until('all streams are live', { msMax: 60_000, signal }, () =>
     watchers.every(({ stream }) => stream.connection.kind === 'live'),
   )
+  const parts = opened.move()
   return {
     compare: async (database, source, msMax) => {
       const end = await client.streams.positionAt(new Date(Date.now() + 3_600_000).toISOString())
-      await until('all streams have come to the end of the log', msMax, () =>
+      await until('all streams have come to the end of the log', { msMax, signal }, () =>
         watchers.every(({ stream }) => reaches(stream.position, end)),
       )
       return await compareAll(watchers, database, source)
     },
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all(watchers.map(({ stream }) => stream.close()))
-      // A run has names of its own: without this each would leave as many filters as it has subscribers.
-      await eachOf(subscribers, async ({ subscriber }) => {
-        await client.filters.remove(subscriber, 'default')
-      })
-    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
   }
 }
 
-/** Does something for each, some at a time. */
+async function removeFilter(client: Client, subscriber: string): Promise<void> {
+  try {
+    await client.filters.remove(subscriber, 'default')
+  } catch (error) {
+    // Not stored yet when the story ended.
+    if (!(error instanceof PulseError) || error.code !== 'not_found') throw error
+  }
+}
+
+/** Does something for each, some at a time. After a failure no more are begun; throws it once none is under way. */
 async function eachOf<Item>(items: readonly Item[], act: (item: Item) => Promise<void>): Promise<void> {
   const left = items.toReversed()
   const work = async () => {
-    for (let next = left.pop(); next !== undefined; next = left.pop()) await act(next)
+    for (let next = left.pop(); next !== undefined; next = left.pop())
+      await act(next).catch((error: unknown) => {
+        left.length = 0
+        throw error
+      })
   }
-  await Promise.all(Array.from({ length: inFlightMax }, work))
+  const ends = await Promise.allSettled(Array.from({ length: inFlightMax }, work))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
 function watch(client: Client, subscriber: string, wish: FlightWish): Watcher {
@@ -109,9 +131,14 @@ function watch(client: Client, subscriber: string, wish: FlightWish): Watcher {
   return watcher
 }
 
-async function until(what: string, msMax: number, holds: () => boolean): Promise<void> {
+async function until(
+  what: string,
+  { msMax, signal }: { readonly msMax: number; readonly signal: AbortSignal },
+  holds: () => boolean,
+): Promise<void> {
   const deadline = performance.now() + msMax
   while (!holds()) {
+    signal.throwIfAborted()
     if (performance.now() > deadline) throw new Error(`not within ${msMax / 1000} s: ${what}`)
     await pause(50)
   }

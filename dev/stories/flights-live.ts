@@ -38,7 +38,8 @@ export async function flightsLive(
   const say = (line: string) => onProcess.stderr.write(`${line}\n`)
   say(`${options.subscribers} subscribers store their filters and connect.`)
   const wishes = flightWishes(options.subscribers, file.airports)
-  await using watching = await watchFlights(client, wishes, source)
+  const signal = interruptOf(onProcess)
+  await using watching = await watchFlights({ client, wishes, prefix: source, signal })
   say(`All of them listen. The flights are replayed, ${file.flights} over ${options.over}.`)
   await pulse(onProcess, [
     ...['events', 'import', file.path, ...story.options, '--source', source],
@@ -47,12 +48,20 @@ export async function flightsLive(
   ])
   if (onProcess.exitCode) return
   say('Each stream tells within seconds that it stands at the end; then what came is compared with SQL.')
-  await untilProcessed(database, source, file.flights)
+  await untilProcessed(database, { source, flights: file.flights, signal })
   const comparison = await watching.compare(database, source, settleMsMax)
   if (options.json)
     onProcess.stdout.write(`${JSON.stringify({ schema: 'pulse.flights-live.v1', data: comparison })}\n`)
   else onProcess.stdout.write(describe(comparison))
   onProcess.exitCode = isExact(comparison) ? 0 : 1
+}
+
+/** The first Ctrl-C ends the story and takes its filters away, the second ends the process. */
+function interruptOf(onProcess: NodeJS.Process): AbortSignal {
+  const asked = new AbortController()
+  const ask = () => asked.abort(new Error('Interrupted.'))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) onProcess.once(name, ask)
+  return asked.signal
 }
 
 function readOptions(words: readonly string[]): Options {
@@ -119,9 +128,13 @@ async function firstFlights(file: string, count: number): Promise<FlightsFile> {
 }
 
 /** Rows follow the log: waits until all of the run are there. */
-async function untilProcessed(database: ServerDatabase, source: string, flights: number): Promise<void> {
+async function untilProcessed(
+  database: ServerDatabase,
+  { source, flights, signal }: { source: string; flights: number; signal: AbortSignal },
+): Promise<void> {
   const deadline = performance.now() + settleMsMax
   for (;;) {
+    signal.throwIfAborted()
     const [counted] = await database.query<{ n: number }>(
       'select count(*)::int n from pulse.events where source = $1',
       [source],

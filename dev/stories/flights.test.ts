@@ -4,6 +4,7 @@ import { relative } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { processedEvents, startTestServer, type TestServer } from '@pulse/cli/test-server'
+import { eventually } from '../services/eventually.ts'
 import type { Comparison } from './flight-watchers.ts'
 import { openServerDatabase } from './server-database.ts'
 
@@ -107,6 +108,21 @@ test('ES-12 the flights, replayed to 200 subscribers, reach each of them exactly
   assert.deepEqual([missing, unexpected, twice, out_of_order, gaps], [0, 0, 0, 0, 0])
   // One of them gets all; the others are worth something only if most of them get some and none gets all.
   assert.ok(expected > 6_000 && data.idle_subscribers < 40, JSON.stringify(data))
+})
+
+test('a live story that is interrupted takes its filters with it, whatever it was at', async () => {
+  const filters = async () => (await server.client.filters.list({ limit: 1_000 })).data.length
+  for (const count of [20, 200]) {
+    const ctrlC = new AbortController()
+    const words = ['flights-live', '--flights', '2000', '--over', '60s', '--data', server.data]
+    const running = server.run(program, words, { interrupt: ctrlC.signal })
+    await eventually(`${count} filters`, async () => (await filters()) >= count || undefined, 60_000)
+    ctrlC.abort()
+    const { exitCode, stderr } = await running
+    assert.notEqual(exitCode, 0)
+    assert.match(stderr, /Interrupted\.\n$/)
+    assert.equal(await filters(), 0)
+  }
 })
 
 test('story lists the stories, and names them when asked for one that it does not have', async () => {
