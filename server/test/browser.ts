@@ -13,6 +13,9 @@ export const skipBrowser = isThere ? false : `${chromiumPath} is missing`
 
 const waitMsMax = 20_000
 
+// A page may bring 150 kB; what it is below that is room for a new library's next version.
+const scriptBytesMax = 142_000
+
 /** Starts a browser without a screen. */
 export const openBrowser = (): Promise<Browser> =>
   chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] })
@@ -76,4 +79,21 @@ export async function fitsItsWidth(page: Page, where: string): Promise<void> {
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
   )
   assert.ok(over <= 0, `${where} scrolls sideways by ${over} px`)
+}
+
+/** Fails if the scripts that come until `act` is done are larger than a page may bring, compressed as for old browsers. */
+export async function bringsLittleScript(page: Page, where: string, act: () => Promise<void>): Promise<void> {
+  const scripts = new Set<string>()
+  page.on('request', (asked) => {
+    if (asked.resourceType() === 'script') scripts.add(asked.url())
+  })
+  await act()
+  // Asked for once more by hand: this browser takes Brotli, the limit is for those that take gzip.
+  const sizes = [...scripts].map(async (url) => {
+    const answer = await fetch(url, { headers: { 'accept-encoding': 'gzip' } })
+    await answer.body?.cancel()
+    return Number(answer.headers.get('content-length'))
+  })
+  const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+  assert.ok(bytes > 100_000 && bytes <= scriptBytesMax, `${where}: ${bytes} bytes in ${sizes.length} files`)
 }
