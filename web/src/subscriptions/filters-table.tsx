@@ -68,7 +68,12 @@ const columns = (
       )
     },
   },
-  { name: 'Changed', align: 'right', cell: ({ updated_at }) => <Instant at={updated_at} inRow /> },
+  {
+    name: 'Changed',
+    align: 'right',
+    className: 'sm:max-lg:hidden',
+    cell: ({ updated_at }) => <Instant at={updated_at} inRow />,
+  },
 ]
 
 /** What subscribers get, and whether they are there. */

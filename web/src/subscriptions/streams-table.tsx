@@ -1,7 +1,9 @@
 import { Link } from '@tanstack/react-router'
+import { useState } from 'react'
 import type { OpenStream } from '../delivery/queries.ts'
 import {
   Badge,
+  Button,
   type Column,
   EmptyState,
   formatBytes,
@@ -27,6 +29,8 @@ const transports: Record<OpenStream['transport'], string> = {
   webhook: 'Webhook',
 }
 
+// What is below has its place on the page too; whoever wants to see more asks for it.
+const shownFirst = 15
 const shownMax = 100
 
 /** What needs a look comes first: who is too slow, then who is furthest behind. */
@@ -71,7 +75,11 @@ const columns: readonly Column<OpenStream>[] = [
       )
     },
   },
-  { name: 'Transport', cell: ({ transport }) => <span className="text-muted">{transports[transport]}</span> },
+  {
+    name: 'Transport',
+    className: 'sm:max-xl:hidden',
+    cell: ({ transport }) => <span className="text-muted">{transports[transport]}</span>,
+  },
   {
     name: 'Behind',
     align: 'right',
@@ -84,8 +92,18 @@ const columns: readonly Column<OpenStream>[] = [
   },
   { name: 'Delivered', align: 'right', cell: ({ delivered }) => formatCount(delivered) },
   { name: 'Gaps', align: 'right', cell: ({ gaps }) => <Count value={gaps} tone="bad" /> },
-  { name: 'Too slow', align: 'right', cell: ({ lagged }) => <Count value={lagged} tone="warn" /> },
-  { name: 'Open since', align: 'right', cell: ({ opened_at }) => <Instant at={opened_at} inRow /> },
+  {
+    name: 'Too slow',
+    align: 'right',
+    className: 'sm:max-xl:hidden',
+    cell: ({ lagged }) => <Count value={lagged} tone="warn" />,
+  },
+  {
+    name: 'Open since',
+    align: 'right',
+    className: 'sm:max-lg:hidden',
+    cell: ({ opened_at }) => <Instant at={opened_at} inRow />,
+  },
 ]
 
 /** Who is connected to this server now. */
@@ -96,6 +114,7 @@ export function StreamsTable({
   streams: readonly OpenStream[]
   subscriber: string | undefined
 }) {
+  const [isWhole, setWhole] = useState(false)
   if (streams.length === 0)
     return (
       <EmptyState icon="listen" title={subscriber ? `${subscriber} is not connected` : 'Nobody listens now'}>
@@ -105,14 +124,19 @@ export function StreamsTable({
         lost: whoever comes back with a position gets it.
       </EmptyState>
     )
-  const shown = [...streams].sort(byNeed).slice(0, shownMax)
+  const shown = [...streams].sort(byNeed).slice(0, isWhole ? shownMax : shownFirst)
+  const left = streams.length - shown.length
   return (
     <>
       <Table label="Open streams" rows={shown} keyOf={({ session }) => session} columns={columns} />
-      {streams.length > shownMax && (
-        <p className="px-4 py-2 text-sm text-muted">
-          And {formatCount(streams.length - shownMax)} more. Those furthest behind are shown; name a
-          subscriber to see theirs.
+      {left > 0 && (
+        <p className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2 text-sm text-muted">
+          And {formatCount(left)} more. Those furthest behind come first; name a subscriber to see theirs.
+          {!isWhole && (
+            <Button look="quiet" icon="listen" onClick={() => setWhole(true)}>
+              Show {formatCount(Math.min(left, shownMax - shownFirst))} more
+            </Button>
+          )}
         </p>
       )}
     </>

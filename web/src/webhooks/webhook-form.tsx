@@ -110,7 +110,7 @@ export function WebhookForm({
         value={hasFilter ? 'own' : 'stored'}
         onChange={(chosen) => setFields({ ...fields, hasFilter: chosen.target.value === 'own' })}
       >
-        <option value="stored">What the stored filters of the subscriber let through</option>
+        <option value="stored">What the stored filters let through</option>
         <option value="own">What a filter of its own lets through</option>
       </SelectField>
       {hasFilter && (

@@ -127,7 +127,7 @@ function useActions(webhook: Webhook, onClose: () => void) {
 
 function Actions({
   webhook,
-  actions: { wanted, setWanted, sent, deeds, askToChange, act },
+  actions: { wanted, setWanted, deeds, askToChange, act },
 }: {
   webhook: Webhook
   actions: ReturnType<typeof useActions>
@@ -170,9 +170,6 @@ function Actions({
         >
           {isPaused ? 'Resume' : 'Pause'}
         </Button>
-        <Button icon="webhook" busy={sent.isPending} onClick={() => sent.mutate(webhook.id)}>
-          Send a test event
-        </Button>
         <Button look="primary" icon="check" onClick={askToChange}>
           Change
         </Button>
@@ -184,6 +181,7 @@ function Actions({
 function Loaded({ webhook, onClose }: { webhook: Webhook; onClose: () => void }) {
   const actions = useActions(webhook, onClose)
   const { form, sent, deeds, askToChange } = actions
+  const may = useQuery(sessionQuery).data?.scopes.includes('filters:write')
   return (
     <Sheet
       title={<span className="break-all">{webhook.url.replace(/^https:\/\//, '')}</span>}
@@ -191,8 +189,15 @@ function Loaded({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
       footer={<Actions webhook={webhook} actions={actions} />}
     >
       <Trouble webhook={webhook} />
-      <TestOutcome sent={sent} />
       <Particulars webhook={webhook} />
+      <div className="mt-3 grid justify-items-start gap-2">
+        {may && (
+          <Button icon="webhook" busy={sent.isPending} onClick={() => sent.mutate(webhook.id)}>
+            Send a test event
+          </Button>
+        )}
+        <TestOutcome sent={sent} />
+      </div>
       <GivenUp webhookId={webhook.id} count={webhook.given_up} />
       <h3 className="mt-4 mb-2 font-semibold">Where to, and what</h3>
       <WebhookForm form={form} isNew={false} refusal={deeds.error} onSend={askToChange} />

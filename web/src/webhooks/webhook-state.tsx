@@ -1,4 +1,4 @@
-import { Badge, formatSpan, type IconName, type Tone, useNow } from '../design/design.ts'
+import { Badge, classNames, formatSpan, type IconName, type Tone, useNow } from '../design/design.ts'
 import type { Webhook } from './queries.ts'
 
 const states: Record<Webhook['status'], { tone: Tone; icon: IconName }> = {
@@ -24,10 +24,10 @@ export function Behind({ webhook: { status, waiting_since } }: { webhook: Webhoo
   const now = useNow(1_000)
   // What comes while it is paused waits in the log, and nobody counts it there.
   if (waiting_since === null)
-    return <span className="text-faint">{status === 'paused' ? 'unknown' : '0 s'}</span>
+    return <span className="whitespace-nowrap text-faint">{status === 'paused' ? 'unknown' : '0 s'}</span>
   const seconds = Math.max(0, (now - Date.parse(waiting_since)) / 1_000)
   return (
-    <span className={seconds >= secondsToTell ? 'font-medium whitespace-nowrap text-warn' : ''}>
+    <span className={classNames('whitespace-nowrap', seconds >= secondsToTell && 'font-medium text-warn')}>
       {formatSpan(seconds)}
     </span>
   )

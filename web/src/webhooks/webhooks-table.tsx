@@ -1,42 +1,34 @@
 import { Link } from '@tanstack/react-router'
-import { type Column, formatCount, Instant, Table } from '../design/design.ts'
+import { type Column, classNames, formatCount, Instant, Table } from '../design/design.ts'
 import type { SubscriptionSearch } from '../subscriptions/subscriptions.tsx'
 import type { Webhook } from './queries.ts'
 import { Behind, WebhookBadge } from './webhook-state.tsx'
 
-/** How it goes: why it is not well, how far it is behind, what was taken and what was not. */
+const none = <span className="text-faint">0</span>
+
+/** How it goes: how far it is behind, what was taken and what was not. */
 const figures: readonly Column<Webhook>[] = [
-  {
-    name: 'Why',
-    className: 'sm:w-1/4 sm:max-w-0',
-    cell: ({ reason }) =>
-      reason === null ? (
-        <span className="text-faint">–</span>
-      ) : (
-        <span className="block sm:truncate" title={reason}>
-          {reason}
-        </span>
-      ),
-  },
+  { name: 'State', lead: true, cell: ({ status }) => <WebhookBadge status={status} /> },
   { name: 'Behind', align: 'right', cell: (webhook) => <Behind webhook={webhook} /> },
-  { name: 'Delivered', align: 'right', cell: ({ delivered }) => formatCount(delivered) },
+  {
+    name: 'Delivered',
+    align: 'right',
+    className: 'sm:max-lg:hidden',
+    cell: ({ delivered }) => formatCount(delivered),
+  },
   {
     name: 'Failures in a row',
     align: 'right',
     className: 'sm:max-lg:hidden',
     cell: ({ failures }) =>
-      failures === 0 ? (
-        <span className="text-faint">0</span>
-      ) : (
-        <span className="font-medium text-warn">{formatCount(failures)}</span>
-      ),
+      failures === 0 ? none : <span className="font-medium text-warn">{formatCount(failures)}</span>,
   },
   {
     name: 'Dead letters',
     align: 'right',
     cell: ({ id, given_up }) =>
       given_up === 0 ? (
-        <span className="text-faint">0</span>
+        none
       ) : (
         <Link
           to="/dead-letters"
@@ -60,36 +52,47 @@ const figures: readonly Column<Webhook>[] = [
   },
 ]
 
+/** Where to, and below it whose events they are and why they do not get there. */
+function Address({ webhook, search }: { webhook: Webhook; search: SubscriptionSearch }) {
+  const { id, url, subscriber_id, status, reason } = webhook
+  return (
+    <>
+      {/* A focused link draws its outline within: the cut would take what stands out. */}
+      <span className="block truncate [&>a]:-outline-offset-2">
+        <Link
+          to="/subscriptions"
+          search={{ ...search, open: id }}
+          data-row
+          title={url}
+          className="font-medium hover:underline"
+        >
+          {url.replace(/^https:\/\//, '')}
+        </Link>
+      </span>
+      <span className="block truncate text-xs text-muted [&>a]:-outline-offset-2">
+        <Link
+          to="/subscriptions"
+          search={{ view: 'webhooks', subscriber: subscriber_id }}
+          className="hover:text-ink hover:underline"
+        >
+          {subscriber_id}
+        </Link>
+        {reason !== null && (
+          <span className={classNames(status === 'failing' && 'text-bad')} title={reason}>
+            : {reason}
+          </span>
+        )}
+      </span>
+    </>
+  )
+}
+
 const columns = (search: SubscriptionSearch): readonly Column<Webhook>[] => [
   {
     name: 'Sent to',
-    long: true,
     lead: true,
-    cell: ({ id, url }) => (
-      <Link
-        to="/subscriptions"
-        search={{ ...search, open: id }}
-        data-row
-        title={url}
-        className="font-medium hover:underline"
-      >
-        {url.replace(/^https:\/\//, '')}
-      </Link>
-    ),
-  },
-  { name: 'State', lead: true, cell: ({ status }) => <WebhookBadge status={status} /> },
-  {
-    name: 'Subscriber',
-    long: true,
-    cell: ({ subscriber_id }) => (
-      <Link
-        to="/subscriptions"
-        search={{ view: 'webhooks', subscriber: subscriber_id }}
-        className="text-muted hover:text-ink hover:underline"
-      >
-        {subscriber_id}
-      </Link>
-    ),
+    className: 'sm:w-full sm:max-w-0',
+    cell: (webhook) => <Address webhook={webhook} search={search} />,
   },
   ...figures,
 ]

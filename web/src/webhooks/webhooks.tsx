@@ -74,7 +74,7 @@ export function Webhooks({ search, onClose, onOpen }: WebhooksProps) {
   const failed = page.isError && !(page.data && isPassing(page.error))
   return (
     <>
-      <Panel flush title="Webhooks">
+      <Panel flush>
         {failed ? (
           <Failure
             facts={failureFacts(page.error)}
