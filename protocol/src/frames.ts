@@ -79,6 +79,8 @@ export const serverFrameSchema = z.discriminatedUnion('type', [
     type: z.literal('lagging'),
     position: z.string().describe('What was queued from here on was let go and is read from the log again.'),
   }),
+  /** Answers a ping before `subscribe` or `resume`; behind those a checkpoint does. */
+  z.object({ type: z.literal('pong'), id: z.string().optional() }),
   z.object({ type: z.literal('reconnect'), after_ms: z.int(), reason: z.enum(['draining']) }),
   z.object({ type: z.literal('error'), code: z.string(), detail: z.string() }),
 ])

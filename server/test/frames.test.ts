@@ -164,6 +164,16 @@ test('what may look hostile and is not: a first frame right behind the handshake
   await frameOf(socket, ({ id }) => id === 'still there')
 })
 
+test('a ping is answered without a place before the stream has begun, and with one from then on', async () => {
+  using socket = await RawSocket.connect(journey.server.url)
+  socket.write(Buffer.concat([Buffer.from(handshakeBytes(known)), json({ type: 'ping', id: 'before' })]))
+  assert.deepEqual(await frameOf(socket, ({ id }) => id === 'before'), { type: 'pong', id: 'before' })
+  socket.write(Buffer.concat([json({ type: 'subscribe' }), json({ type: 'ping', id: 'behind' })]))
+  const behind = await frameOf(socket, ({ id }) => id === 'behind')
+  assert.equal(behind.type, 'checkpoint')
+  assert.ok(behind.position)
+})
+
 test('connections that are cut without a word leave nothing behind', async () => {
   for (const start of ['connected', 'unknown', 'plain', 'greeted', 'streaming'] as const) {
     using socket = await begin(start)

@@ -253,3 +253,25 @@ test('a key for some subscribers reads what their stored filters let through, an
   )
   assert.ok(!first.messages.some(({ type }) => type === 'event' || type === 'batch'))
 })
+
+test('a member of the query that nobody knows is refused by name, wherever streams are asked for', async () => {
+  const subscriber = await journey.subscriber({ event_types: ['purchase'] })
+  const event = aPurchase(1)
+  await journey.post([event])
+  const query = `subscriber=${subscriber}&positon=1`
+  for (const path of [
+    `/stream?${query}`,
+    `/streams?${query}`,
+    `/explain?event=${event.event_id}&${query}`,
+    `/streams/position?at=2026-01-01T00:00:00Z&positon=1`,
+  ]) {
+    const answer = await journey.call('GET', path)
+    assert.equal(answer.status, 400, path)
+    const { code, errors } = answer.body as unknown as { code: string; errors: { pointer: string }[] }
+    assert.deepEqual([code, errors.map(({ pointer }) => pointer)], ['invalid_request', ['/positon']], path)
+  }
+  assert.equal(await statusOf(`/ws/${subscriber}?positon=1`, bearer(journey.server.key)), 400)
+  const { status, body } = await journey.call('GET', '/stream')
+  const { detail } = body as unknown as { detail: string }
+  assert.deepEqual([status, detail], [400, 'Name exactly one of subscriber and filter.'])
+})

@@ -15,7 +15,10 @@ export type FrameAction =
   | { readonly kind: 'begin'; readonly frame: Extract<ClientFrame, { type: 'subscribe' | 'resume' }> }
   | { readonly kind: 'ack'; readonly position: string }
   | { readonly kind: 'filter'; readonly frame: Extract<ClientFrame, { type: 'filter' }> }
+  /** Nothing was asked for yet, so there is no place to tell: only that the server is there. */
   | { readonly kind: 'pong'; readonly id: string | undefined }
+  /** How far the stream has come. */
+  | { readonly kind: 'checkpoint'; readonly id: string | undefined }
   | { readonly kind: 'refuse'; readonly why: 'unauthenticated' | 'invalid_frame'; readonly detail: string }
 
 /** Reads a message; what is wrong with it is said as a refusal. */
@@ -48,10 +51,9 @@ const stranger = (): FrameAction => ({
   why: 'unauthenticated',
   detail: 'the first frame of a socket without a credential is auth',
 })
-const known: Pick<Decide, 'auth' | 'filter' | 'ping'> = {
+const known: Pick<Decide, 'auth' | 'filter'> = {
   auth: () => invalid('this socket has a credential already'),
   filter: (frame) => ({ kind: 'filter', frame }),
-  ping: ({ id }) => ({ kind: 'pong', id }),
 }
 
 /** Every state and every frame; the compiler keeps it complete. */
@@ -69,12 +71,14 @@ const table: { readonly [State in SocketState]: Decide } = {
     subscribe: (frame) => ({ kind: 'begin', frame }),
     resume: (frame) => ({ kind: 'begin', frame }),
     ack: () => invalid('nothing was delivered yet'),
+    ping: ({ id }) => ({ kind: 'pong', id }),
   },
   streaming: {
     ...known,
     subscribe: () => invalid('this socket has subscribed already'),
     resume: () => invalid('this socket has subscribed already'),
     ack: ({ position }) => ({ kind: 'ack', position }),
+    ping: ({ id }) => ({ kind: 'checkpoint', id }),
   },
 }
 

@@ -65,7 +65,7 @@ function socketRoute(http: Http, needs: Needs): void {
       summary: 'Open a socket of a subscriber',
       description: `A WebSocket. With the subprotocol \`${subprotocol}\` it speaks frames; without one it gets each event as one JSON message with its \`position\`.`,
       params: z.object({ subscriber_id: subscriberIdSchema }),
-      querystring: z.object({ position, ticket: z.string().optional() }),
+      querystring: z.strictObject({ position, ticket: z.string().optional() }),
     },
     onRequest: async ({ caller, params: { subscriber_id: subscriber } }) => {
       if (caller && !mayReadSubscriber(caller, subscriber)) throw notAllowed(subscriber)
@@ -168,7 +168,7 @@ function eventStreamRoute(http: Http, needs: Needs): void {
       description:
         'Exactly one of `subscriber` and `filter`. Every event has its position as `id`, so a browser that comes back resumes ' +
         'by itself. `checkpoint`, `gap` and `lagging` come as named events, and `close` as the last one: it says whether to come back.',
-      querystring: z.object({
+      querystring: z.strictObject({
         subscriber: subscriberIdSchema.optional(),
         filter: z.string().min(1).max(4_096).optional().describe('An expression, `event_type = "purchase"`.'),
         position,

@@ -67,7 +67,7 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
     schema: {
       tags: ['streams'],
       summary: 'Why a subscriber got an event, or did not',
-      querystring: z.object({
+      querystring: z.strictObject({
         event: z.guid().describe('The event_id.'),
         subscriber: subscriberIdSchema,
       }),
@@ -91,7 +91,7 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
     schema: {
       tags: ['streams'],
       summary: 'Streams that are open on this server',
-      querystring: z.object({ subscriber: subscriberIdSchema.optional() }),
+      querystring: z.strictObject({ subscriber: subscriberIdSchema.optional() }),
       response: {
         200: z.object({ data: z.array(streamSchema), cursor: z.null(), has_more: z.boolean() }),
       },

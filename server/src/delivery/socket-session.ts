@@ -110,6 +110,9 @@ export class SocketSession {
       case 'filter':
         return this.#stream?.setOwn(this.#own(action.frame.filter))
       case 'pong':
+        // A member that is undefined is not written.
+        return this.#needs.connection.send({ type: 'pong', id: action.id })
+      case 'checkpoint':
         return this.#stream?.pong(action.id)
       case 'refuse':
         return this.#end(action.why, action.detail)

@@ -208,9 +208,7 @@ export class Stream {
 
   /** Answers a ping: with how far the stream has come if that can be said now, else with where it stood last. */
   pong(id: string | undefined): void {
-    const { state } = this.session
-    if (state.kind === 'quiet') this.#announce(this.#needs.feed.live.scan.vector, id)
-    else if (!this.checkpoint(id)) this.#announce(this.session.told, id)
+    if (!this.checkpoint(id)) this.#announce(this.session.told, id)
   }
 
   /** The client has dealt with everything below this position; one that cannot be read is left out. */
