@@ -1,6 +1,7 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
-import { type EventLog, type LogBatch, LogError } from '@pulse/log'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type EventLog, LogError } from '@pulse/log'
 import { needlesOf } from '../subscriptions/clauses.ts'
+import { type AdvanceNeeds, advance } from './advance.ts'
 import { type Controls, type LiveFeed, takeEntry } from './live-feed.ts'
 import { type Index, Scan } from './scan.ts'
 import type { Session, SessionFilter } from './session.ts'
@@ -11,17 +12,10 @@ const limits = {
   runningMax: 3,
   /** Sessions that return together are read for together. */
   gatherMs: 10,
-  /** A replay lets others run after this long. */
-  turnMsMax: 8,
   /** A replay waits so long for readers none of whom takes more; then others get its place. */
   fullMsMax: 1_000,
   /** Records that are matched in one turn as a replay goes over into the live feed. */
   handOverRecordsMax: 5_000,
-  /**
-   * Records that a replay reads of one topic before it reads of the next one. Every turn is a reading of its own, with a
-   * connection that is opened for it: at this length that is lost in the time that the records take.
-   */
-  topicRecordsMax: 50_000,
   /** Looking for more texts than this in a record costs as much as parsing it. */
   needlesMax: 8,
 } as const
@@ -37,14 +31,6 @@ export interface ReplaysNeeds {
   /** A replay failed on what trying again cannot mend; its sessions must come back later. */
   readonly failed: (sessions: readonly Session[], error: unknown) => void
 }
-
-type Topic = Slots['topics'][number]
-
-/** What two vectors say of the partitions of one topic. */
-const partsOf = ({ first, partitions }: Topic, a: Vector, b: Vector): [Vector, Vector] => [
-  a.subarray(first, first + partitions),
-  b.subarray(first, first + partitions),
-]
 
 interface Waiting {
   readonly session: Session
@@ -142,13 +128,23 @@ export class Replays implements AsyncDisposable {
       return
     }
     this.#scans.add(scan)
-    const counted = { records: 0, since: performance.now() }
+    const since = performance.now()
+    let records = 0
+    const needs: AdvanceNeeds = {
+      ...this.#needs,
+      signal: this.#stop.signal,
+      read: (more) => {
+        records += more
+      },
+      makeRoom: () => this.#makeRoom(scan),
+    }
     const { size } = scan
     try {
       while (scan.size > 0 && !this.#stop.signal.aborted && !this.#handOver(scan)) {
-        await this.#advance(scan, counted)
+        const damaged = await advance(scan, needs)
+        if (damaged !== undefined) this.#passDamage(scan, damaged)
       }
-      this.#needs.replayed(size, counted.records, performance.now() - counted.since)
+      this.#needs.replayed(size, records, performance.now() - since)
     } catch (error) {
       if (error instanceof LogError && error.code === 'out-of-range') await this.#passGap(scan)
       else this.#needs.failed([...scan.sessions()], error)
@@ -192,33 +188,6 @@ export class Replays implements AsyncDisposable {
     return true
   }
 
-  /**
-   * Reads on towards where the live feed stands now, from its memory if that reaches back, else from the log: there some
-   * of each topic in turn. Were one read to its end first, who was away for an hour would see nothing of the others for as
-   * long as that takes, while retention goes on. Reading all of them at once would take a connection and a page in memory
-   * for each, and come to the end no earlier.
-   */
-  async #advance(scan: Scan, counted: { records: number }): Promise<void> {
-    const target = this.#needs.live.scan.vector.slice()
-    if (this.#needs.live.recent.seek(scan.vector) !== undefined)
-      return this.#advanceInMemory(scan, target, counted)
-    const { topics } = this.#needs.slots
-    const isBehind = (topic: Topic) => !reaches(...partsOf(topic, scan.vector, target))
-    for (const topic of topics.filter(isBehind)) {
-      try {
-        const recordsMax = topics.some((other) => other !== topic && isBehind(other))
-          ? limits.topicRecordsMax
-          : Number.POSITIVE_INFINITY
-        await this.#advanceTopic(scan, { topic, target, counted, recordsMax })
-      } catch (error) {
-        if (!(error instanceof LogError) || error.code !== 'corrupt' || error.partition === undefined)
-          throw error
-        this.#passDamage(scan, topic.first + error.partition)
-        return
-      }
-    }
-  }
-
   /** A partition holds a damaged batch: it is never served, and what lies behind it here cannot be reached past it. */
   #passDamage(scan: Scan, slot: number): void {
     const { slots, live } = this.#needs
@@ -231,61 +200,6 @@ export class Replays implements AsyncDisposable {
       session.gap(slots.format(place), to, 'corrupt')
       if (session.state.kind !== 'closed') this.add(session, to)
     }
-  }
-
-  async #advanceInMemory(scan: Scan, target: Vector, counted: { records: number }): Promise<void> {
-    const { recent } = this.#needs.live
-    let turnFrom = performance.now()
-    // Looked for once: from there on each entry is the next one, until the memory has forgotten it.
-    let number = recent.seek(scan.vector) ?? recent.end
-    while (!reaches(scan.vector, target)) {
-      const entry = recent.at(number++)
-      if (!entry || scan.size === 0) return
-      takeEntry(scan, entry)
-      counted.records += entry.batch.records.length
-      if (await this.#makeRoom(scan)) return
-      if (performance.now() - turnFrom < limits.turnMsMax) continue
-      await nextTurn()
-      turnFrom = performance.now()
-    }
-  }
-
-  async #advanceTopic(
-    scan: Scan,
-    to: { topic: Topic; target: Vector; counted: { records: number }; recordsMax: number },
-  ): Promise<void> {
-    const { slots, log } = this.#needs
-    const { topic, target, counted, recordsMax } = to
-    const isThere = () => reaches(...partsOf(topic, scan.vector, target))
-    // Others may have let go of the scan, or brought it here, since it was looked at.
-    if (isThere() || scan.size === 0) return
-    const ended = new AbortController()
-    const signal = AbortSignal.any([this.#stop.signal, ended.signal])
-    const enough = counted.records + recordsMax
-    let turnFrom = performance.now()
-    for await (const batch of log.read(
-      { topic: topic.name, offsets: slots.offsets(scan.vector, topic) },
-      signal,
-    )) {
-      await this.#take(scan, batch)
-      counted.records += batch.records.length
-      if (isThere() || scan.size === 0 || (await this.#makeRoom(scan)) || counted.records >= enough) break
-      if (performance.now() - turnFrom < limits.turnMsMax) continue
-      await nextTurn()
-      turnFrom = performance.now()
-    }
-    ended.abort()
-  }
-
-  async #take(scan: Scan, batch: LogBatch): Promise<void> {
-    const { controls, slots } = this.#needs
-    const slot = slots.of(batch.topic, batch.partition)
-    for (const record of batch.records) {
-      if (record.offset < (scan.vector[slot] as number) || !controls.isControl(record)) continue
-      const changes = await controls.changesOf(record)
-      takeEntry(scan, { slot, batch, end: record.offset + 1, changes })
-    }
-    scan.take(batch)
   }
 
   /**
