@@ -27,7 +27,7 @@ export interface MatchingIndex {
   /** Handles stored. */
   readonly size: number
   /**
-   * Stores a tree under a handle: a whole number from 0 that the caller chooses, dense, in use once. Throws FilterError
+   * Stores a tree under a handle: a whole number from 0 that the caller chooses, dense, below 2^27, in use once. Throws FilterError
    * `filter_too_wide`, and an Error for a handle in use.
    */
   add(handle: number, tree: Tree): void
@@ -75,11 +75,14 @@ const NEXT = 3
 const choiceBits = 22
 
 // An entry of the trie is a class, or with the first of these bits a clause that has conditions. The second one says that its
-// interval was made of several; the third one, that one event may come to the class in more than one way.
+// interval was made of several; the third one, that one event may come to the class in more than one way. With the fourth one
+// it is the handle itself, as long as that is the only one of its class: most are, and to ask the class for it would
+// be one more place of memory for every match, which in a large index is in no cache.
 const clauseBit = 1 << 30
 const mergedBit = 1 << 29
 const repeatBit = 1 << 28
-const idMask = repeatBit - 1
+const handleBit = 1 << 27
+const idMask = handleBit - 1
 
 class TrieIndex implements MatchingIndex {
   readonly #tokens = new Tokens()
@@ -126,13 +129,19 @@ class TrieIndex implements MatchingIndex {
   }
 
   add(handle: number, tree: Tree): void {
+    if (handle > idMask) throw new Error(`handle ${handle} is beyond ${idMask}`)
     if (this.#classes.isUsed(handle)) throw new Error(`handle ${handle} is in use`)
     const compiled = this.#compiler.compile(tree, { make: true })
     if (!compiled) throw new Error('tokens were not made')
     const hash = this.#identity.of(compiled, tree)
     const known = this.#classes.find(hash)
-    const id = known >= 0 ? known : this.#addClass(hash, compiled, tree)
-    this.#classes.addHandle(id, handle)
+    if (known < 0) {
+      this.#addClass(hash, { compiled, tree, handle })
+      return
+    }
+    const only = this.#classes.onlyHandle(known)
+    this.#classes.addHandle(known, handle)
+    if (only >= 0) this.#rewrite(known, { compiled, from: only | handleBit, to: known })
   }
 
   remove(handle: number, tree: Tree): void {
@@ -141,7 +150,10 @@ class TrieIndex implements MatchingIndex {
     const id = hash ? this.#classes.find(hash) : -1
     if (!compiled || !hash || id < 0) throw new Error(`handle ${handle} does not have this filter`)
     this.#classes.removeHandle(id, handle)
-    if (this.#classes.countOf(id) === 0) this.#removeClass(id, { hash, compiled })
+    const count = this.#classes.countOf(id)
+    if (count === 0) this.#removeClass(id, { hash, compiled, handle })
+    else if (count === 1)
+      this.#rewrite(id, { compiled, from: id, to: this.#classes.onlyHandle(id) | handleBit })
   }
 
   match(event: Event): number {
@@ -150,21 +162,24 @@ class TrieIndex implements MatchingIndex {
     this.#count = 0
     this.#fields.read(event, this.#stamp)
     this.#walk(rootNode, 0, event)
+    this.#take(this.#trie.sets.collect(), event)
     return this.#count
   }
 
-  #addClass(hash: Int32Array, compiled: Compiled, tree: Tree): number {
+  #addClass(hash: Int32Array, of: { compiled: Compiled; tree: Tree; handle: number }): void {
+    const { compiled, tree, handle } = of
     for (const token of compiled.tokens) this.#tokens.retain(token)
     for (const field of compiled.ranged) {
       field.references++
       field.ranges++
     }
     const id = this.#classes.add(hash)
+    this.#classes.addHandle(id, handle)
     if (compiled.asks) this.#trees.set(id, tree)
     let last = -1
     for (const [index, clause] of compiled.clauses.entries()) {
       const plan = choose(clause)
-      let ref = this.#refOfClass(id, { plan, compiled })
+      let ref = this.#meetsOnce(compiled, plan) ? handle | handleBit : id | repeatBit
       if (plan.conditions.length > 0) {
         const record = this.#addClause({ id, index, plan })
         if (last < 0) this.#classes.setClauses(id, record)
@@ -174,13 +189,22 @@ class TrieIndex implements MatchingIndex {
       }
       this.#insert(rootNode, 0, { plan, ref })
     }
-    return id
   }
 
-  /** The entry of a class whose clause has no conditions. */
-  #refOfClass(id: number, { plan, compiled }: { plan: Plan; compiled: Compiled }): number {
-    const once = compiled.clauses.length === 1 && plan.path.every(({ tokens }) => this.#areExclusive(tokens))
-    return once ? id : id | repeatBit
+  /** Whether an event without lists can come to the class of a clause without conditions in one way only. */
+  #meetsOnce({ clauses }: Compiled, { path }: Plan): boolean {
+    return clauses.length === 1 && path.every(({ tokens }) => this.#areExclusive(tokens))
+  }
+
+  /** The class has come to have one handle, or several: its entries, if they may be the handle, are written anew. */
+  #rewrite(id: number, { compiled, from, to }: { compiled: Compiled; from: number; to: number }): void {
+    const [clause] = compiled.clauses
+    if (!clause || this.#classes.clausesOf(id) >= 0) return
+    const plan = planOf(clause, plainChoice(clause))
+    if (!this.#meetsOnce(compiled, plan)) return
+    // In this order, so that no node falls empty in between.
+    this.#insert(rootNode, 0, { plan, ref: to })
+    this.#withdraw(rootNode, 0, { plan, ref: from })
   }
 
   /** Whether a value can have only one of the tokens. */
@@ -206,13 +230,15 @@ class TrieIndex implements MatchingIndex {
     else this.#trie.insert(node, of.plan.range?.field.id ?? unranged, entryOf(of))
   }
 
-  #removeClass(id: number, { hash, compiled }: { hash: Int32Array; compiled: Compiled }): void {
+  #removeClass(id: number, of: { hash: Int32Array; compiled: Compiled; handle: number }): void {
+    const { hash, compiled, handle } = of
     let record = this.#classes.clausesOf(id)
     for (const [index, clause] of compiled.clauses.entries()) {
       const choice = record < 0 ? -1 : this.#clauses.get(record, CHOICE)
       if (choice >>> choiceBits !== index) {
         const plan = planOf(clause, plainChoice(clause))
-        this.#withdraw(rootNode, 0, { plan, ref: this.#refOfClass(id, { plan, compiled }) })
+        const ref = this.#meetsOnce(compiled, plan) ? handle | handleBit : id | repeatBit
+        this.#withdraw(rootNode, 0, { plan, ref })
         continue
       }
       const plan = planOf(clause, choice & ((1 << choiceBits) - 1))
@@ -273,23 +299,32 @@ class TrieIndex implements MatchingIndex {
     }
   }
 
-  /** Takes what the intervals of one run find. */
+  /** Asks for what the intervals of one run find. */
   #lookAt(fieldId: number, set: number, event: Event): void {
     const sets = this.#trie.sets
-    let count = 0
-    if (fieldId === unranged) count = sets.collect(set, 0, 0)
-    else {
-      const field = this.#fields.byId(fieldId)
-      if (field.stamp !== this.#stamp || field.numberCount === 0) return
-      const number = field.numbers[0] as number
-      count = field.numberCount === 1 ? sets.collect(set, number, number) : this.#collectMany(set, field)
+    if (fieldId === unranged) {
+      sets.ask(set, 0, 0)
+      return
     }
-    const refs = sets.found
+    const field = this.#fields.byId(fieldId)
+    if (field.stamp !== this.#stamp || field.numberCount === 0) return
+    const number = field.numbers[0] as number
+    if (field.numberCount === 1) sets.ask(set, number, number)
+    else this.#take(this.#collectMany(set, field), event)
+  }
+
+  /** Reports the entries that were found. */
+  #take(count: number, event: Event): void {
+    this.#makeRoom(this.#count + count)
+    const refs = this.#trie.sets.found
     const { hasLists } = this.#fields
     for (let i = 0; i < count; i++) {
       const ref = refs[i] as number
       const id = ref & idMask
-      if ((ref & clauseBit) !== 0) this.#tryClause(id, event)
+      if ((ref & handleBit) !== 0) {
+        if (hasLists && !this.#classes.mark(this.#classes.classOf(id), this.#stamp)) continue
+        this.#found[this.#count++] = id
+      } else if ((ref & clauseBit) !== 0) this.#tryClause(id, event)
       else if (((ref & repeatBit) === 0 && !hasLists) || this.#classes.mark(id, this.#stamp)) this.#report(id)
     }
   }
@@ -321,14 +356,17 @@ class TrieIndex implements MatchingIndex {
   #report(id: number): void {
     const handle = this.#classes.onlyHandle(id)
     const end = this.#count + (handle < 0 ? this.#classes.countOf(id) : 1)
-    if (end > this.#found.length) {
-      const longer = new Int32Array(Math.max(end, 2 * this.#found.length))
-      longer.set(this.#found)
-      this.#found = longer
-    }
+    this.#makeRoom(end)
     if (handle < 0) this.#classes.copyHandles(id, this.#found, this.#count)
     else this.#found[this.#count] = handle
     this.#count = end
+  }
+
+  #makeRoom(atLeast: number): void {
+    if (atLeast <= this.#found.length) return
+    const longer = new Int32Array(Math.max(atLeast, 2 * this.#found.length))
+    longer.set(this.#found)
+    this.#found = longer
   }
 
   #clearStamps(): void {

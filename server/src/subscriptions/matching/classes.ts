@@ -1,8 +1,8 @@
 import { HashTable } from './hash-table.ts'
 import { RecordPool } from './record-pool.ts'
 
-// The field of a class that every match reads: its only handle, or the complement of its first block of handles. It is alone,
-// so that those of a million classes are 4 MB, which a cache can hold.
+// The field of a class that a match reads: its only handle, or the complement of its first block of handles. It lies apart
+// from what is seldom read.
 const HANDLES = 0
 
 // Its other fields. The first word of the hash stands in the table only.
@@ -16,9 +16,8 @@ const STAMP = 5
 const NEXT = 0
 const handlesPerBlock = 7
 
-// What is known of a handle: nothing, that it is alone in its class, or its block and place.
+// What is known of a handle: nothing, its block and place, or the complement of the class in which it is alone.
 const unused = 0
-const alone = -1
 const placeBits = 3
 
 const handlesPerChunk = 16_384
@@ -93,6 +92,11 @@ export class Classes {
     return this.#records.getCold(id, COUNT)
   }
 
+  /** The class in which the handle is alone. */
+  classOf(handle: number): number {
+    return ~this.#placeOf(handle)
+  }
+
   isUsed(handle: number): boolean {
     return this.#placeOf(handle) !== unused
   }
@@ -104,7 +108,7 @@ export class Classes {
     this.#handles++
     if (count === 0) {
       records.set(id, HANDLES, handle)
-      this.#setPlace(handle, alone)
+      this.#setPlace(handle, ~id)
       return
     }
     if (count === 1) {
@@ -135,7 +139,7 @@ export class Classes {
     this.#handles--
     this.#setPlace(handle, unused)
     records.setCold(id, COUNT, count - 1)
-    if (place === alone) return
+    if (place < 0) return
     const first = ~records.get(id, HANDLES)
     const inFirst = ((count - 1) % handlesPerBlock) + 1
     const last = this.#blocks.get(first, inFirst)
@@ -149,17 +153,15 @@ export class Classes {
       const only = this.#blocks.get(block, 1)
       this.#blocks.free(block)
       records.set(id, HANDLES, only)
-      this.#setPlace(only, alone)
+      this.#setPlace(only, ~id)
     }
   }
 
   #isIn(id: number, handle: number): boolean {
     const place = this.#placeOf(handle)
     if (place === unused) return false
-    const count = this.#records.getCold(id, COUNT)
-    if (place === alone || count <= 1)
-      return place === alone && count === 1 && this.#records.get(id, HANDLES) === handle
-    return true
+    // Of a class with several it is taken on trust: a block does not say whose it is.
+    return place < 0 ? ~place === id : this.#records.getCold(id, COUNT) > 1
   }
 
   isMarked(id: number, stamp: number): boolean {

@@ -53,6 +53,42 @@ test('it grows and shrinks with what it holds, and all stay to be found', () => 
   assert.throws(() => table.remove(1, 1))
 })
 
+test('waves that grow and shrink it leave every number where it is found, and no call takes or gives back much', () => {
+  // Numbers and waves from a few to thousands, so that pages are parted and joined again and again in between.
+  const wave = fc.record({ add: fc.boolean(), count: fc.integer({ min: 1, max: 3_000 }), seed: fc.nat() })
+  fc.assert(
+    fc.property(fc.array(wave, { minLength: 4, maxLength: 12 }), (waves) => {
+      const table = new HashTable()
+      const held: number[] = []
+      const hashOf = (n: number) => Math.imul(n ^ (n >>> 7), 0x9e3779b1) ^ (n >>> 3)
+      let next = 0
+      let bytes = table.bytes
+      const watched = (change: () => void) => {
+        change()
+        // What a change takes or gives back does not depend on how much there is: three pages and a list of pages at most.
+        if (held.length > 0)
+          assert.ok(Math.abs(table.bytes - bytes) <= 4 * 33_024, `${bytes} to ${table.bytes}`)
+        bytes = table.bytes
+      }
+      for (const { add, count, seed } of waves)
+        for (let n = 0; n < count && (add || held.length > 0); n++) {
+          if (add) {
+            held.push(next)
+            watched(() => table.insert(hashOf(next), next))
+            next++
+          } else {
+            const [gone] = held.splice((seed + n * 7_919) % held.length, 1)
+            watched(() => table.remove(hashOf(gone as number), gone as number))
+          }
+        }
+      assert.equal(table.size, held.length)
+      const left = new Set(held)
+      for (let n = 0; n < next; n++) assert.equal(allOf(table, hashOf(n)).includes(n), left.has(n))
+    }),
+    { numRuns: 30 },
+  )
+})
+
 test('more equal hashes than a table has slots are kept all the same', () => {
   const table = new HashTable()
   for (let n = 0; n < 2_000; n++) table.insert(7, n)

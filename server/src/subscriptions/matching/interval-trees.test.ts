@@ -5,7 +5,8 @@ import { type Entry, IntervalTrees } from './interval-trees.ts'
 
 const collected = (trees: IntervalTrees, root: number, low: number, high: number): number[] => {
   if (root < 0) return []
-  const count = trees.collect(root, low, high)
+  trees.ask(root, low, high)
+  const count = trees.collect()
   return [...trees.found.subarray(0, count)].sort((one, other) => one - other)
 }
 
@@ -62,6 +63,8 @@ test('a hundred thousand entries are a few blocks deep: what is found is exact, 
   assert.ok(trees.bytes < 100_000 * 36, `${trees.bytes} bytes`)
   for (const at of [-1, 0, 50, 77_777, 100_102, 200_000])
     assert.deepEqual(collected(trees, root, at, at), overlapping(entries, at, at))
+  // More blocks than are looked at for any usual event.
+  assert.deepEqual(collected(trees, root, 40_000, 90_000), overlapping(entries, 40_000, 90_000))
   // One that reaches far beyond its neighbours has to be known at every branch above it, and forgotten there.
   const wide: Entry = { low: 50_000.5, high: 1e9, ref: 100_000 }
   root = trees.insert(root, wide)
@@ -74,6 +77,20 @@ test('a hundred thousand entries are a few blocks deep: what is found is exact, 
   for (const entry of left) root = trees.remove(root, entry)
   assert.equal(trees.size, 0)
   assert.ok(trees.bytes < 2 ** 20, `${trees.bytes} bytes are left`)
+})
+
+test('what is asked for of several sets is found together, each by its own interval', () => {
+  const trees = new IntervalTrees()
+  const roots = [0, 1, 2].map((set) => {
+    let root = -1
+    for (let n = 0; n < 5_000; n++) root = trees.insert(root, { low: n, high: n + 1, ref: 10_000 * set + n })
+    return root
+  })
+  for (const [set, root] of roots.entries()) trees.ask(root, 1_000 * set + 0.5, 1_000 * set + 1.5)
+  const count = trees.collect()
+  const found = [...trees.found.subarray(0, count)].sort((one, other) => one - other)
+  assert.deepEqual(found, [0, 1, 11_000, 11_001, 22_000, 22_001])
+  assert.equal(trees.collect(), 0)
 })
 
 test('an entry that is not there is a mistake that changes nothing', () => {

@@ -16,6 +16,11 @@ export class IntervalTrees {
   )
   /** Numbers that `collect` found. */
   found = new Int32Array(64)
+  // Blocks that are still to be looked at, and for which interval each.
+  #blocks = new Int32Array(64)
+  #ends = new Float64Array(2 * 64)
+  #asked = 0
+  #touched = 0
   // What an insertion below gave its branch to take in: a second block, or -1.
   #second = -1
 
@@ -65,9 +70,30 @@ export class IntervalTrees {
     return this.#compare(block, this.#placeIn(block, entry), entry) === 0
   }
 
-  /** Puts into `found` the numbers of all entries with low <= `high` and high >= `low`; returns how many. */
-  collect(root: number, low: number, high: number): number {
-    return this.#collect(root, low, high, 0)
+  /** Asks for the entries of a set with low <= `high` and high >= `low`. What is asked for is found by `collect`. */
+  ask(root: number, low: number, high: number): void {
+    const at = this.#asked++
+    if (at === this.#blocks.length) this.#makeRoomToAsk()
+    this.#blocks[at] = root
+    this.#ends[2 * at] = low
+    this.#ends[2 * at + 1] = high
+    const pool = this.#pools[root & classMask] as RecordPool
+    const record = root >>> classBits
+    const ints = pool.chunks[record >>> pool.shift] as Int32Array
+    // Read for nothing: in a large index the block is in no cache, and so the memory is at work for all blocks that
+    // are asked for at once, where each would have to be waited for by itself when its turn comes.
+    this.#touched ^= ints[(record & pool.mask) * pool.width] as number
+  }
+
+  /** Puts into `found` the numbers of all entries that were asked for since the last time; returns how many. */
+  collect(): number {
+    let count = 0
+    for (let i = 0; i < this.#asked; i++) {
+      const block = this.#blocks[i] as number
+      count = this.#collect(block, this.#ends[2 * i] as number, this.#ends[2 * i + 1] as number, count)
+    }
+    this.#asked = 0
+    return count
   }
 
   /** The same for those entries alone that are accepted. */
@@ -105,7 +131,7 @@ export class IntervalTrees {
     let n = count
     if (isBranch(block)) {
       for (let i = 0; i < capacity && (doubles[at] as number) <= high; i++, at += 2)
-        if ((doubles[at + 1] as number) >= low) n = this.#collect(ints[refs + i] as number, low, high, n)
+        if ((doubles[at + 1] as number) >= low) this.ask(ints[refs + i] as number, low, high)
       return n
     }
     if (n + capacity > this.found.length) this.#makeRoom(n + capacity)
@@ -113,6 +139,15 @@ export class IntervalTrees {
     for (let i = 0; i < capacity && (doubles[at] as number) <= high; i++, at += 2)
       if ((doubles[at + 1] as number) >= low) found[n++] = ints[refs + i] as number
     return n
+  }
+
+  #makeRoomToAsk(): void {
+    const blocks = new Int32Array(2 * this.#blocks.length)
+    blocks.set(this.#blocks)
+    this.#blocks = blocks
+    const ends = new Float64Array(2 * this.#ends.length)
+    ends.set(this.#ends)
+    this.#ends = ends
   }
 
   #makeRoom(atLeast: number): void {

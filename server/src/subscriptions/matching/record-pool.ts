@@ -24,11 +24,13 @@ export class RecordPool {
   readonly #vacant: number[] = []
   #size = 0
 
-  constructor(of: { width: number; doubles?: boolean; cold?: number }) {
-    this.width = of.width
-    this.coldWidth = of.cold ?? 0
+  /** `chunkInts`: how many int32 a chunk has at most, if not the usual number. */
+  constructor(of: { width: number; doubles?: boolean; cold?: number; chunkInts?: number }) {
+    // The engine may hold what `**` and `Math` return as doubles, and would then work out every place with them.
+    this.width = of.width | 0
+    this.coldWidth = (of.cold ?? 0) | 0
     this.#withDoubles = of.doubles === true
-    this.shift = Math.max(0, Math.floor(Math.log2(chunkInts / of.width)))
+    this.shift = Math.max(0, Math.floor(Math.log2((of.chunkInts ?? chunkInts) / of.width))) | 0
     this.mask = (1 << this.shift) - 1
   }
 
