@@ -15,6 +15,8 @@ export interface OpenStream {
   readonly acked: string | null
   /** Events of any kind between its place and the end of the log. */
   readonly behind_events: number
+  /** Age of the oldest of them; null if it is older than what the server remembers. */
+  readonly behind_seconds: number | null
   readonly queued_bytes: number
   readonly delivered: number
   readonly gaps: number
@@ -44,6 +46,9 @@ export interface Explanation {
   /** False once retention has taken the event from the log: no replay can bring it any more. */
   readonly replayable: boolean
   readonly filters: readonly FilterVerdict[]
+  /** The server that answers, its machine and process. */
+  readonly server: string
+  /** The streams of the subscriber that are open on that server. */
   readonly streams: readonly {
     readonly session: string
     readonly transport: string

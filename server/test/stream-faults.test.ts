@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { type TestContext, test } from 'node:test'
 import { assertNoViolation } from '@pulse/dev/faults/audit'
 import { openInstallation } from '@pulse/dev/faults/installation'
@@ -249,6 +250,14 @@ test('two servers over one database: a filter changed through one holds on the o
   await send('purchase')
   ids.push(await send('view'))
   await Promise.all([there.count(2), here.count(2)])
+  // Each knows its own stream, and says which of them it is.
+  for (const server of [one, other])
+    for (const path of ['/streams?', `/explain?event=${ids[0]}&`]) {
+      const { body } = await callerOf(server)('GET', `${path}subscriber=${subscriber}`)
+      const said = body as unknown as { server: string; data?: unknown[]; streams?: unknown[] }
+      assert.equal((said.data ?? said.streams)?.length, 1, path)
+      assert.equal(said.server, `${hostname()}:${server.process.pid}`)
+    }
   await one.kill()
   const elsewhere = callerOf(other)
   const missed = { ...aPurchase(), event_type: 'view' }

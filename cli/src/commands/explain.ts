@@ -31,7 +31,7 @@ const applies = {
 const verdictStyles: Readonly<Record<string, Style>> = { matches: 'green' }
 
 function report(terminal: Terminal, explanation: Explanation): void {
-  const { verdict, answer, position, replayable, filters, streams } = explanation
+  const { verdict, answer, position, replayable, filters, server, streams } = explanation
   terminal.print(terminal.style(verdictStyles[verdict] ?? 'yellow', printable(answer)))
   terminal.print('')
   if (filters.length > 0) {
@@ -54,5 +54,6 @@ function report(terminal: Terminal, explanation: Explanation): void {
     terminal.print(
       `  stream     ${session} (${transport}, ${state}) ${place === 'passed' ? 'has passed it' : 'has not come to it yet'}`,
     )
-  if (streams.length === 0) terminal.print('  stream     none is open on this server')
+  if (streams.length === 0)
+    terminal.print(`  stream     none is open on the server that answers, ${printable(server)}`)
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { eventSchema } from '@pulse/protocol/event'
 import { subscriberIdSchema } from '@pulse/protocol/filter'
 import { z } from 'zod'
@@ -8,6 +9,12 @@ import { ProblemError } from '../http/problem-error.ts'
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import { type ExplainNeeds, explain } from './explain.ts'
 import type { Stream } from './stream.ts'
+
+const server = z
+  .string()
+  .describe(
+    'The server that answers, its machine and process: streams that are open on others are not told of.',
+  )
 
 const filterSays = z.object({
   name: z.string(),
@@ -28,6 +35,7 @@ const explanationSchema = z
     answer: z.string().describe('The verdict in a sentence.'),
     replayable: z.boolean().describe('False once retention has taken the event from the log.'),
     filters: z.array(filterSays),
+    server,
     streams: z.array(
       z.object({
         session: z.string(),
@@ -50,6 +58,12 @@ const streamSchema = z
     position: z.string().nullable(),
     acked: z.string().nullable(),
     behind_events: z.int().describe('Events of any kind between its place and the end of the log.'),
+    behind_seconds: z
+      .number()
+      .nullable()
+      .describe(
+        'Age of the oldest of them, to the second; null if it is older than what this server remembers, an hour at most.',
+      ),
     queued_bytes: z.int(),
     delivered: z.int(),
     gaps: z.int(),
@@ -62,6 +76,7 @@ const streamsMax = 1_000
 
 /** Registers the questions about streams: who listens on this server, and why somebody got an event or did not. */
 export function insightRoutes(http: Http, needs: ExplainNeeds): void {
+  const here = `${hostname()}:${process.pid}`
   http.get('/explain', {
     config: { access: 'stream:read' },
     schema: {
@@ -83,7 +98,7 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       if (!mayReadSubscriber(caller, subscriber))
         throw new ProblemError('forbidden', `The credential may not read the stream of ${subscriber}.`)
       const enforced = caller.filter && treeOf(caller.filter)
-      return await explain(needs, { eventId: event, subscriber, enforced })
+      return { ...(await explain(needs, { eventId: event, subscriber, enforced })), server: here }
     },
   })
   http.get('/streams', {
@@ -91,9 +106,11 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
     schema: {
       tags: ['streams'],
       summary: 'Streams that are open on this server',
+      description:
+        'Each server knows its own: behind a balancer, ask each of them. `server` says which one has answered.',
       querystring: z.strictObject({ subscriber: subscriberIdSchema.optional() }),
       response: {
-        200: z.object({ data: z.array(streamSchema), cursor: z.null(), has_more: z.boolean() }),
+        200: z.object({ server, data: z.array(streamSchema), cursor: z.null(), has_more: z.boolean() }),
       },
     },
     handler: async (request) => {
@@ -106,7 +123,7 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
         .filter(({ owner }) => owner !== null || caller.kind !== 'token')
         .filter((stream) => mayReadSubscriber(caller, stream.owner ?? undefined))
       const listed = data.slice(0, streamsMax).map(describeStream)
-      return { data: listed, cursor: null, has_more: data.length > streamsMax }
+      return { server: here, data: listed, cursor: null, has_more: data.length > streamsMax }
     },
   })
 }
@@ -127,6 +144,7 @@ function describeStream(stream: Stream): z.infer<typeof streamSchema> {
     position: place ? slots.format(place) : null,
     acked: session.acked ? slots.format(session.acked) : null,
     behind_events: stream.behind(),
+    behind_seconds: stream.behindSeconds(),
     queued_bytes: session.queuedBytes,
     ...session.counted,
   }
