@@ -4,6 +4,7 @@ import type { FilterChange, Subscriptions } from '../subscriptions/subscriptions
 import { type RecentBatch, RecentBatches } from './recent-batches.ts'
 import { type Index, Scan } from './scan.ts'
 import type { Session } from './session.ts'
+import { TailTimes } from './tail-times.ts'
 import { type Slots, type Vector, vectorOf } from './vector.ts'
 
 const retryMs = 250
@@ -29,6 +30,7 @@ export interface LiveFeedNeeds {
 export class LiveFeed implements AsyncDisposable {
   readonly scan: Scan
   readonly recent: RecentBatches
+  readonly times = new TailTimes()
   readonly #needs: LiveFeedNeeds
   readonly #stop = new AbortController()
   #following: Promise<unknown> = Promise.resolve()
@@ -105,6 +107,9 @@ export class LiveFeed implements AsyncDisposable {
   }
 
   #enter(entry: RecentBatch): void {
+    const { slot, batch, end } = entry
+    const first = this.scan.vector[slot] as number
+    this.times.add(slot, { first, end, appendedAt: batch.appendedAt })
     takeEntry(this.scan, entry)
     this.recent.add(entry)
   }

@@ -197,6 +197,13 @@ export class Stream {
     return vector.reduce((sum, offset, slot) => sum + Math.max(0, offset - (place[slot] as number)), 0)
   }
 
+  /** Age of the oldest of them in seconds; null if this server does not remember when it came. */
+  behindSeconds(): number | null {
+    const place = this.place()
+    const since = place && this.#needs.feed.live.times.since(place)
+    return since === null ? null : since === undefined ? 0 : Math.max(0, Date.now() - since / 1_000) / 1_000
+  }
+
   /** Says how far the stream has come, if nothing waits; false if something does. */
   checkpoint(id?: string): boolean {
     const place = this.session.state.kind === 'read' ? this.place() : undefined
