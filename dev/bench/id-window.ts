@@ -17,6 +17,7 @@ export interface IdWindow {
 }
 
 const generationIds = 2_000_000
+const generationsPerSpan = 8
 const repeatablePerGeneration = 20_000
 const rotationLock = `hashtextextended('pulse.log.ids', 0)`
 
@@ -147,7 +148,11 @@ async function rotateTo(client: pg.Client, of: { first: number; counts: readonly
 async function filtersBuilt(client: pg.Client): Promise<void> {
   for (;;) {
     const { rowCount } = await client.query(
-      'select 1 from log_id_generations where sealed_at is not null and filter is null',
+      `select 1 from log_id_generations where sealed_at is not null and filter is null
+       union all
+       select 1 from log_id_generations where sealed_at is not null and not exists
+         (select 1 from log_id_spans where generation between first_generation and last_generation)
+       having count(*) >= ${generationsPerSpan}`,
     )
     if (rowCount === 0) break
     await delay(250)

@@ -13,7 +13,14 @@ const newline = 0x0a
 
 // Below this many bytes compressing costs more than it saves: 47 µs for 300 bytes, 32 µs for 3,000.
 const compressFrom = 2_000
-const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+const params = { [constants.ZSTD_c_compressionLevel]: 1 }
+
+// Memory for a result is taken in pieces of `chunkSize`, two at least. JSON of events shrinks to less than half, so
+// one piece holds it: with the default of 16 KiB the pieces were half of all bytes that the server threw away under
+// load, and a large batch was put together from a hundred of them.
+const piece = (bytes: number) => Math.min(Math.max(512, bytes), 1024 * 1024)
+const compressed = (text: Buffer) => zstdCompressSync(text, { params, chunkSize: piece(text.length >> 1) })
+const decompressed = (bytes: Buffer) => zstdDecompressSync(bytes, { chunkSize: piece(bytes.length << 3) })
 
 // One group's text is written and compressed before the next one's: reused, because new memory of that size comes from
 // the kernel page by page, which took longer than the writing.
@@ -36,7 +43,7 @@ export function encodeBatch(
   const bytes =
     text.length < compressFrom
       ? Buffer.concat([Buffer.of(plain), text])
-      : Buffer.concat([Buffer.of(zstd), zstdCompressSync(text, level)])
+      : Buffer.concat([Buffer.of(zstd), compressed(text)])
   return { bytes, checksum: crc32(bytes) | 0 }
 }
 
@@ -88,7 +95,7 @@ export function decodeBatch(stored: StoredBatch): LogRecord[] {
   try {
     const body = bytes.subarray(1)
     if (bytes[0] !== plain && bytes[0] !== zstd) throw new Error(`format ${bytes[0]} is not known`)
-    lines = (bytes[0] === zstd ? zstdDecompressSync(body) : body).toString('utf8').split('\n')
+    lines = (bytes[0] === zstd ? decompressed(body) : body).toString('utf8').split('\n')
     head = JSON.parse(lines[0] ?? '') as Head
   } catch (cause) {
     throw corrupt('it cannot be decoded', cause)

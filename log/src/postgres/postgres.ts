@@ -31,6 +31,8 @@ const limits = {
    */
   recentIds: 2_000,
   idsPerGeneration: 2_000_000,
+  /** A span's filter then has 48 MB, and a week at a thousand ids a second has about 40 of them. */
+  generationsPerSpan: 8,
   readBatchesMax: 200,
   readBytesMax: 2 * 1024 * 1024,
   /** Slack for a database clock that steps back between two appends. */
@@ -340,6 +342,7 @@ class PostgresLog implements EventLog {
     }
     await maintainGenerations(client, {
       idsPerGeneration: this.#options.idsPerGeneration ?? limits.idsPerGeneration,
+      generationsPerSpan: limits.generationsPerSpan,
       idWindowMs: this.#options.idWindowMs ?? 7 * 86_400_000,
     })
     await this.#ids.load(client)

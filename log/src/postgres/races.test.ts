@@ -220,7 +220,7 @@ describe('groups on postgres', { skip }, () => {
         log,
         connection,
         topics: [topic],
-        leaseMs: 1_000,
+        leaseMs: 2_500,
         heartbeatMs: 100,
         work: async (held) => {
           taken.push(held.clean)
@@ -228,7 +228,7 @@ describe('groups on postgres', { skip }, () => {
           await delay(holdMs)
         },
       })
-    await using first = await join(4_000)
+    await using first = await join(6_000)
     await until('all are held', () => first.held().length === 4)
     await using second = await join(0)
     await until('two each', () => second.held().length === 2)

@@ -1,14 +1,17 @@
 import type pg from 'pg'
-import { to as copyTo } from 'pg-copy-streams'
 import { BloomFilter, hash128 } from '../bloom-filter.ts'
 import { writeUuid } from './binary.ts'
 import { dropPartition } from './day-partitions.ts'
+import { buildMissingFilters, readGenerations, type SealedIds } from './id-filters.ts'
 
 /**
  * Remembered ids live in generations of about `idsPerGeneration`. Inserts go to the current one only, so its
  * index stays small enough for memory and full-page writes stay few; one index over 20 M random ids halved the
  * rate of appends. A sealed generation never changes: every process holds a Bloom filter of it and asks its
  * index only on a "maybe". When its youngest id is older than the id window it is dropped whole.
+ *
+ * Each filter costs an id a miss of the cache, and a busy week has hundreds of generations: so each
+ * `generationsPerSpan` of them in a row get one filter in common, a span, which takes the place of theirs in memory.
  *
  * A generation is: absent -> current -> sealed without filter (every id must be asked) -> sealed with filter
  * -> dropped. Heads carry the current number, so an append that has missed a rotation is refused by its
@@ -22,7 +25,7 @@ export class RememberedIds {
   /** Ids of the current generation that this process has appended. */
   #appended: BloomFilter
   readonly #idsPerGeneration: number
-  #sealed: { readonly generation: number; readonly filter: BloomFilter | undefined }[] = []
+  #sealed: ReadonlyMap<string, SealedIds> = new Map()
   readonly #hash = new Uint32Array(4)
   readonly #bytes = new Uint8Array(16)
 
@@ -45,8 +48,8 @@ export class RememberedIds {
   maybes(id: string, found: number[], askCurrent: boolean): void {
     this.#take(id)
     if (askCurrent || this.#appended.has(this.#hash)) found.push(this.#current)
-    for (const { generation, filter } of this.#sealed)
-      if (!filter || filter.has(this.#hash)) found.push(generation)
+    for (const { generations, filter } of this.#sealed.values())
+      if (!filter || filter.has(this.#hash)) found.push(...generations)
   }
 
   #take(id: string): void {
@@ -56,35 +59,13 @@ export class RememberedIds {
 
   /** Reads which generations there are, and the filters that are new. Throws what the query throws. */
   async load(client: pg.Client): Promise<void> {
-    const have = new Map(this.#sealed.map((sealed) => [sealed.generation, sealed.filter]))
-    const { rows } = await client.query<{ generation: number; sealed: boolean; stored: boolean }>(
-      `select generation, sealed_at is not null as sealed, filter is not null as stored
-       from log_id_generations order by generation desc`,
-    )
-    const sealed: { generation: number; filter: BloomFilter | undefined }[] = []
-    for (const row of rows) {
-      if (!row.sealed) continue
-      const filter =
-        have.get(row.generation) ?? (row.stored ? await readFilter(client, row.generation) : undefined)
-      sealed.push({ generation: row.generation, filter })
-    }
+    const { current, sealed } = await readGenerations(client, this.#sealed)
     // Assigned together and only here: an append between two awaits sees the old state, which its statement checks.
     this.#sealed = sealed
-    const current = rows.find((row) => !row.sealed)?.generation ?? 0
     if (current === this.#current) return
     this.#current = current
     this.#appended = BloomFilter.forKeys(this.#idsPerGeneration)
   }
-}
-
-async function readFilter(client: pg.Client, generation: number): Promise<BloomFilter | undefined> {
-  const { rows } = await client.query<{ filter: Buffer }>(
-    'select filter from log_id_generations where generation = $1 and filter is not null',
-    [generation],
-  )
-  const bytes = rows[0]?.filter
-  // Copied, because a Buffer may start anywhere and a Uint32Array only at a multiple of four.
-  return bytes && new BloomFilter(new Uint32Array(new Uint8Array(bytes).buffer))
 }
 
 const rotationLock = `hashtextextended('pulse.log.ids', 0)`
@@ -115,6 +96,7 @@ async function createGeneration(client: pg.Client, generation: number): Promise<
 
 export interface GenerationLimits {
   readonly idsPerGeneration: number
+  readonly generationsPerSpan: number
   readonly idWindowMs: number
 }
 
@@ -127,7 +109,7 @@ export async function maintainGenerations(client: pg.Client, limits: GenerationL
   if (!lock.rows[0]?.mine) return false
   try {
     const rotated = await rotateIfFull(client, limits.idsPerGeneration)
-    const built = await buildMissingFilters(client)
+    const built = await buildMissingFilters(client, limits.generationsPerSpan)
     const dropped = await dropOld(client, limits.idWindowMs)
     return rotated || built || dropped
   } finally {
@@ -160,41 +142,6 @@ async function rotateIfFull(client: pg.Client, idsMax: number): Promise<boolean>
   }
 }
 
-async function buildMissingFilters(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query<{ generation: number; ids: string }>(
-    'select generation, ids from log_id_generations where sealed_at is not null and filter is null order by generation',
-  )
-  for (const { generation, ids } of rows) {
-    const filter = BloomFilter.forKeys(Math.max(1_000, Number(ids)))
-    await addStoredIds(client, generation, filter)
-    const bytes = Buffer.from(filter.words.buffer, filter.words.byteOffset, filter.words.byteLength)
-    await client.query('update log_id_generations set filter = $2 where generation = $1', [generation, bytes])
-  }
-  return rows.length > 0
-}
-
-// Binary COPY: 19 bytes of head, then per row two bytes (number of columns), four (length), sixteen (the id).
-async function addStoredIds(client: pg.Client, generation: number, filter: BloomFilter): Promise<void> {
-  const hash = new Uint32Array(4)
-  const copy = client.query(copyTo(`copy (select id from log_ids_${generation}) to stdout (format binary)`))
-  let rest = Buffer.alloc(0)
-  let skip = 19
-  for await (const chunk of copy as AsyncIterable<Buffer>) {
-    let bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    if (skip > 0) {
-      const cut = Math.min(skip, bytes.length)
-      skip -= cut
-      bytes = bytes.subarray(cut)
-    }
-    let at = 0
-    for (; at + 22 <= bytes.length; at += 22) {
-      hash128(bytes, at + 6, at + 22, hash)
-      filter.add(hash)
-    }
-    rest = Buffer.from(bytes.subarray(at))
-  }
-}
-
 async function dropOld(client: pg.Client, idWindowMs: number): Promise<boolean> {
   const { rows } = await client.query<{ generation: number }>(
     'select generation from log_id_generations where sealed_at < now() - make_interval(secs => $1) order by generation',
@@ -205,5 +152,10 @@ async function dropOld(client: pg.Client, idWindowMs: number): Promise<boolean> 
     // Last, so that a round that gives up before is taken up again.
     await client.query('delete from log_id_generations where generation = $1', [generation])
   }
+  if (rows.length > 0)
+    await client.query(
+      `delete from log_id_spans where not exists
+         (select 1 from log_id_generations where generation between first_generation and last_generation)`,
+    )
   return rows.length > 0
 }

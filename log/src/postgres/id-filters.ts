@@ -1,0 +1,141 @@
+import type pg from 'pg'
+import { to as copyTo } from 'pg-copy-streams'
+import { BloomFilter, hash128 } from '../bloom-filter.ts'
+
+/** About one unknown id in ten thousand is asked for without need; at 16 bits it is one in 900. */
+const bitsPerId = 24
+/** Part of a filter that is read with one question: its text is twice as long, and a large one has 48 MB. */
+const sliceBytes = 1024 * 1024
+
+/** What a process holds to find out whether some sealed generations may hold an id. */
+export interface SealedIds {
+  readonly generations: readonly number[]
+  /** Undefined while it is not built: then every id must be asked for. */
+  readonly filter: BloomFilter | undefined
+}
+
+interface GenerationRow {
+  readonly generation: number
+  readonly sealed: boolean
+  readonly stored: boolean
+  readonly first: number | null
+  readonly last: number | null
+}
+
+/**
+ * The generations there are, and the filters of the sealed ones by what they cover ("3" or "1-8"). Those in `have` are
+ * not read again. Rejects with what the query rejects with.
+ */
+export async function readGenerations(
+  client: pg.Client,
+  have: ReadonlyMap<string, SealedIds>,
+): Promise<{ current: number; sealed: Map<string, SealedIds> }> {
+  const { rows } = await client.query<GenerationRow>(
+    `select generation, sealed_at is not null as sealed, g.filter is not null as stored,
+       first_generation as first, last_generation as last
+     from log_id_generations g left join log_id_spans on generation between first_generation and last_generation
+     order by generation desc`,
+  )
+  const covers = new Map<string, GenerationRow[]>()
+  for (const row of rows) {
+    if (!row.sealed) continue
+    const name = row.first === null ? `${row.generation}` : `${row.first}-${row.last}`
+    covers.set(name, [...(covers.get(name) ?? []), row])
+  }
+  const sealed = new Map<string, SealedIds>()
+  for (const [name, covered] of covers) {
+    const { generation, first, stored } = covered[0] as GenerationRow
+    const filter =
+      have.get(name)?.filter ??
+      (first !== null
+        ? await readFilter(client, 'log_id_spans where first_generation = $1', first)
+        : stored
+          ? await readFilter(client, 'log_id_generations where generation = $1', generation)
+          : undefined)
+    sealed.set(name, { generations: covered.map((row) => row.generation), filter })
+  }
+  return { current: rows.find((row) => !row.sealed)?.generation ?? 0, sealed }
+}
+
+/** Undefined if it is gone: dropped since it was named. */
+async function readFilter(client: pg.Client, from: string, key: number): Promise<BloomFilter | undefined> {
+  const size = await client.query<{ bytes: number }>(`select octet_length(filter) as bytes from ${from}`, [
+    key,
+  ])
+  const bytes = new Uint8Array(size.rows[0]?.bytes ?? 0)
+  for (let at = 0; at < bytes.length; at += sliceBytes) {
+    const { rows } = await client.query<{ slice: Buffer }>(
+      `select substring(filter from $2::int for $3::int) as slice from ${from}`,
+      [key, at + 1, sliceBytes],
+    )
+    const slice = rows[0]?.slice
+    if (!slice) return undefined
+    bytes.set(slice, at)
+  }
+  return bytes.length === 0 ? undefined : new BloomFilter(new Uint32Array(bytes.buffer))
+}
+
+/**
+ * Builds the filters that are missing: of each sealed generation, and of each `perSpan` of them that have none in
+ * common yet. True if there was one. The caller sees to it that nobody else does, or drops a generation, meanwhile.
+ */
+export async function buildMissingFilters(client: pg.Client, perSpan: number): Promise<boolean> {
+  const { rows } = await client.query<{ generation: number; ids: string }>(
+    'select generation, ids from log_id_generations where sealed_at is not null and filter is null order by generation',
+  )
+  for (const row of rows)
+    await client.query('update log_id_generations set filter = $2 where generation = $1', [
+      row.generation,
+      await filterOf(client, [row]),
+    ])
+  let built = rows.length > 0
+  while (await buildSpan(client, perSpan)) built = true
+  return built
+}
+
+async function buildSpan(client: pg.Client, perSpan: number): Promise<boolean> {
+  const { rows } = await client.query<{ generation: number; ids: string }>(
+    `select generation, ids from log_id_generations where sealed_at is not null and not exists
+       (select 1 from log_id_spans where generation between first_generation and last_generation)
+     order by generation limit $1`,
+    [perSpan],
+  )
+  if (rows.length < perSpan) return false
+  await client.query(
+    'insert into log_id_spans (first_generation, last_generation, filter) values ($1, $2, $3)',
+    [rows[0]?.generation, rows.at(-1)?.generation, await filterOf(client, rows)],
+  )
+  return true
+}
+
+async function filterOf(
+  client: pg.Client,
+  generations: readonly { readonly generation: number; readonly ids: string }[],
+): Promise<Buffer> {
+  const ids = generations.reduce((sum, each) => sum + Number(each.ids), 0)
+  const filter = BloomFilter.forKeys(Math.max(1_000, ids), bitsPerId)
+  for (const { generation } of generations) await addStoredIds(client, generation, filter)
+  return Buffer.from(filter.words.buffer, filter.words.byteOffset, filter.words.byteLength)
+}
+
+// Binary COPY: 19 bytes of head, then per row two bytes (number of columns), four (length), sixteen (the id).
+async function addStoredIds(client: pg.Client, generation: number, filter: BloomFilter): Promise<void> {
+  const hash = new Uint32Array(4)
+  const copy = client.query(copyTo(`copy (select id from log_ids_${generation}) to stdout (format binary)`))
+  let rest = Buffer.alloc(0)
+  let skip = 19
+  for await (const chunk of copy as AsyncIterable<Buffer>) {
+    let bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    if (skip > 0) {
+      const cut = Math.min(skip, bytes.length)
+      skip -= cut
+      bytes = bytes.subarray(cut)
+    }
+    let at = 0
+    for (; at + 22 <= bytes.length; at += 22) {
+      hash128(bytes, at + 6, at + 22, hash)
+      filter.add(hash)
+    }
+    rest = Buffer.from(bytes.subarray(at))
+  }
+}
