@@ -339,7 +339,7 @@ const retention = {
     kind: count(8_760, 1),
     default: 168,
     unit: 'hours',
-    help: 'How long an event_id is remembered: within it, sending the same event again has no effect.',
+    help: 'How long an event_id is remembered: within it, sending the same event again has no effect. Each takes three bytes of memory in every server.',
   }),
   logRetentionHours: setting({
     name: 'LOG_RETENTION_HOURS',
