@@ -212,6 +212,7 @@ describe('the live pages of the dashboard', { skip: skipBrowser }, () => {
     const streams = page.getByRole('table', { name: 'Open streams' })
     await streams.getByRole('link', { name: 'user_9' }).waitFor()
     await streams.getByText('live', { exact: true }).waitFor()
+    await streams.getByRole('cell', { name: '0 s', exact: true }).waitFor()
     await page.getByRole('table', { name: 'Stored filters' }).getByText('1 stream').waitFor()
     await axeFindsNothing(page, 'Subscriptions with somebody who listens')
     await streams.getByRole('link', { name: 'user_9' }).click()

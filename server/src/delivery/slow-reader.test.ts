@@ -20,6 +20,9 @@ describe('a reader that is too slow', { skip: services.skip('postgres') }, () =>
     reader.room = 1
     const written = await world.writeUntil(() => session.state.kind === 'lagging')
     assert.ok(session.queuedBytes < 1_000, 'the memory is given back')
+    const place = session.state.kind === 'lagging' ? session.state.place : start
+    assert.equal(typeof world.live.times.since(place), 'number', 'it is known since when it is behind')
+    assert.equal(world.live.times.since(world.live.scan.vector), undefined)
     reader.room = Number.POSITIVE_INFINITY
     session.drained()
     await until('live again', () => session.state.kind === 'read' && session.state.live)

@@ -1,13 +1,20 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
+import { lazy, Suspense } from 'react'
 import { failureFacts, isPassing, type Page, remedyOf } from '../api/api.ts'
+import { part } from '../api/part.ts'
 import { type Filter, filtersQuery, type OpenStream, streamsQuery } from '../delivery/queries.ts'
 import { buttonLook, EmptyState, Failure, formatCount, Icon, Loading, Panel } from '../design/design.ts'
 import { useLiveInterval } from '../shell/shell.tsx'
-import { FilterSheet, NewFilterSheet } from './filter-sheet.tsx'
 import { FiltersTable, keyOfFilter } from './filters-table.tsx'
 import { StreamsTable } from './streams-table.tsx'
 import type { SubscriptionSearch } from './subscriptions.tsx'
+
+// With the fields that a filter is written in: only who opens one needs them.
+const FilterSheet = lazy(part(async () => ({ default: (await import('./filter-sheet.tsx')).FilterSheet })))
+const NewFilterSheet = lazy(
+  part(async () => ({ default: (await import('./filter-sheet.tsx')).NewFilterSheet })),
+)
 
 const rowsPerPage = 50
 
@@ -127,19 +134,21 @@ export function StreamsAndFilters({ search, onClose }: { search: SubscriptionSea
           )}
         </Panel>
       </div>
-      {open === 'new' ? (
-        <NewFilterSheet subscriber={subscriber} expression={search.expression} onClose={onClose} />
-      ) : (
-        open !== undefined && (
-          <FilterSheet
-            key={open}
-            subscriber={owner}
-            name={name}
-            known={filters.data?.data.find((filter) => keyOfFilter(filter) === open)}
-            onClose={onClose}
-          />
-        )
-      )}
+      <Suspense>
+        {open === 'new' ? (
+          <NewFilterSheet subscriber={subscriber} expression={search.expression} onClose={onClose} />
+        ) : (
+          open !== undefined && (
+            <FilterSheet
+              key={open}
+              subscriber={owner}
+              name={name}
+              known={filters.data?.data.find((filter) => keyOfFilter(filter) === open)}
+              onClose={onClose}
+            />
+          )
+        )}
+      </Suspense>
     </>
   )
 }

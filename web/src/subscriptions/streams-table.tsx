@@ -8,6 +8,7 @@ import {
   EmptyState,
   formatBytes,
   formatCount,
+  formatSpan,
   type IconName,
   Instant,
   Table,
@@ -36,6 +37,7 @@ const shownMax = 100
 /** What needs a look comes first: who is too slow, then who is furthest behind. */
 const byNeed = (a: OpenStream, b: OpenStream) =>
   Number(b.state === 'lagging') - Number(a.state === 'lagging') ||
+  (b.behind_seconds ?? Infinity) - (a.behind_seconds ?? Infinity) ||
   b.behind_events - a.behind_events ||
   b.opened_at.localeCompare(a.opened_at)
 
@@ -45,6 +47,24 @@ function Count({ value, tone }: { value: number; tone: 'warn' | 'bad' }) {
   return (
     <span className={tone === 'bad' ? 'font-medium text-bad' : 'font-medium text-warn'}>
       {formatCount(value)}
+    </span>
+  )
+}
+
+/** How old the oldest event is that a stream has not passed, and how many there are. */
+function Behind({ stream: { behind_events, behind_seconds, queued_bytes } }: { stream: OpenStream }) {
+  const age = behind_seconds === null ? '' : `${formatSpan(behind_seconds)}, `
+  return (
+    <span className="whitespace-nowrap">
+      {behind_events === 0 ? (
+        <span className="text-faint">0 s</span>
+      ) : (
+        <span className="font-medium text-warn">
+          {age}
+          {formatCount(behind_events)} {behind_events === 1 ? 'event' : 'events'}
+        </span>
+      )}
+      {queued_bytes > 0 && <span className="text-muted">, {formatBytes(queued_bytes)} queued</span>}
     </span>
   )
 }
@@ -83,12 +103,7 @@ const columns: readonly Column<OpenStream>[] = [
   {
     name: 'Behind',
     align: 'right',
-    cell: ({ behind_events, queued_bytes }) => (
-      <span className="whitespace-nowrap">
-        <Count value={behind_events} tone="warn" />
-        {queued_bytes > 0 && <span className="text-muted">, {formatBytes(queued_bytes)} queued</span>}
-      </span>
-    ),
+    cell: (stream) => <Behind stream={stream} />,
   },
   { name: 'Delivered', align: 'right', cell: ({ delivered }) => formatCount(delivered) },
   { name: 'Gaps', align: 'right', cell: ({ gaps }) => <Count value={gaps} tone="bad" /> },

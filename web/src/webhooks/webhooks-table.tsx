@@ -69,14 +69,9 @@ function Address({ webhook, search }: { webhook: Webhook; search: SubscriptionSe
           {url.replace(/^https:\/\//, '')}
         </Link>
       </span>
-      <span className="block truncate text-xs text-muted [&>a]:-outline-offset-2">
-        <Link
-          to="/subscriptions"
-          search={{ view: 'webhooks', subscriber: subscriber_id }}
-          className="hover:text-ink hover:underline"
-        >
-          {subscriber_id}
-        </Link>
+      {/* Not a link as elsewhere: two of them below each other are hard to hit. */}
+      <span className="block truncate text-xs text-muted">
+        {subscriber_id}
         {reason !== null && (
           <span className={classNames(status === 'failing' && 'text-bad')} title={reason}>
             : {reason}

@@ -1,13 +1,19 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
+import { lazy, Suspense } from 'react'
 import { failureFacts, isPassing, type Page, remedyOf } from '../api/api.ts'
+import { part } from '../api/part.ts'
 import { buttonLook, EmptyState, Failure, Icon, Loading, Panel } from '../design/design.ts'
 import { useLiveInterval } from '../shell/shell.tsx'
 import type { SubscriptionSearch } from '../subscriptions/subscriptions.tsx'
-import { NewWebhookSheet } from './new-webhook-sheet.tsx'
 import { type Webhook, webhooksQuery } from './queries.ts'
-import { WebhookSheet } from './webhook-sheet.tsx'
 import { WebhooksTable } from './webhooks-table.tsx'
+
+// With the fields that a webhook is written in: only who opens one needs them.
+const WebhookSheet = lazy(part(async () => ({ default: (await import('./webhook-sheet.tsx')).WebhookSheet })))
+const NewWebhookSheet = lazy(
+  part(async () => ({ default: (await import('./new-webhook-sheet.tsx')).NewWebhookSheet })),
+)
 
 const rowsPerPage = 50
 
@@ -87,18 +93,20 @@ export function Webhooks({ search, onClose, onOpen }: WebhooksProps) {
           <Loading rows={5} label="Loading the webhooks" />
         )}
       </Panel>
-      {open === 'new' ? (
-        <NewWebhookSheet subscriber={subscriber} onClose={onClose} onOpen={onOpen} />
-      ) : (
-        open !== undefined && (
-          <WebhookSheet
-            key={open}
-            id={open}
-            known={page.data?.data.find(({ id }) => id === open)}
-            onClose={onClose}
-          />
-        )
-      )}
+      <Suspense>
+        {open === 'new' ? (
+          <NewWebhookSheet subscriber={subscriber} onClose={onClose} onOpen={onOpen} />
+        ) : (
+          open !== undefined && (
+            <WebhookSheet
+              key={open}
+              id={open}
+              known={page.data?.data.find(({ id }) => id === open)}
+              onClose={onClose}
+            />
+          )
+        )}
+      </Suspense>
     </>
   )
 }
