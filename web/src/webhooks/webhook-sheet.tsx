@@ -79,6 +79,9 @@ function Particulars({ webhook }: { webhook: Webhook }) {
         {webhook.failures === 0 ? 'none' : formatCount(webhook.failures)} since the last success
       </Fact>
       <Fact name="Dead letters">{formatCount(webhook.given_up)}</Fact>
+      <Fact name="Parked">
+        {webhook.parked === 0 ? 'none' : `${formatCount(webhook.parked)} behind keys that it does not take`}
+      </Fact>
       <Fact name="Gaps">
         {gaps === 0 || last_gap_at === null ? (
           'none'
