@@ -9,7 +9,7 @@ import { type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
 import type { Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
 import { metric } from './stream-journey.ts'
-import { openReceiver, orderFaults, type WebhookReceiver } from './webhook-receiver.ts'
+import { openReceiver, orderFaults, type ReceivedRequest, type WebhookReceiver } from './webhook-receiver.ts'
 
 // A key that its receiver does not take holds up itself only, however many of its events come.
 
@@ -141,6 +141,39 @@ test('what waits behind a key outlives the server: the next one sends it in orde
   assert.equal((await world.shown()).parked, 0)
 })
 
+test('what was parked, and taken since, is not parked again where another key holds back the position', async () => {
+  let takenBelow = 0
+  let isStuck = true
+  await using receiver = await openReceiver(({ event: { user_id, properties } }, response) => {
+    if (user_id === 'stuck' && isStuck) return
+    void response.writeHead(user_id === 'bad' && Number(properties.n) >= takenBelow ? 500 : 200).end()
+  })
+  // What is not answered keeps the place of all others for as long as this test takes.
+  await using world = await openBlocked(receiver, { WEBHOOK_TIMEOUT_MS: '60000', PARTITIONS: '1' })
+  await world.post(['stuck', ...fill('bad', 20)])
+  // Others have to be taken between two of its failures.
+  const isBlocked = async () => {
+    await world.post(fill('good', 5))
+    return (await world.shown()).parked === 20 || undefined
+  }
+  await eventually('all of the key is parked', isBlocked, 15_000)
+  const { position } = await world.shown()
+  takenBelow = 10
+  await parkedOf(world, (parked) => parked === 10)
+  assert.equal((await world.shown()).position, position, 'the event that is not answered holds it')
+  const before = receiver.requests.length
+  await world.restart('kill')
+  isStuck = false
+  takenBelow = 20
+  await comes(receiver, 'bad', 20)
+  await comes(receiver, 'stuck', 1)
+  await parkedOf(world, (parked) => parked === 0)
+  // Read again with all the others, and known.
+  const isAgain = ({ event }: ReceivedRequest) => event.user_id === 'bad' && Number(event.properties.n) < 10
+  assert.deepEqual(receiver.requests.slice(before).filter(isAgain), [], 'what was taken does not come again')
+  assert.deepEqual(orderFaults(receiver.requests), [])
+})
+
 test('what waits is given up one after the other, as dead letters that can be sent again', async () => {
   let isBad = true
   await using receiver = await openReceiver(({ event }, response) => {
@@ -183,8 +216,11 @@ test('an outage parks nothing: the log keeps what comes', async () => {
   await using world = await openBlocked(receiver)
   await world.post(Array.from({ length: 2_000 }, (_, n) => `user_${n % 4}`))
   await receiver.count(40)
-  const failing = await world.shown()
-  assert.deepEqual([failing.status, failing.parked], ['failing', 0])
+  const isFailing = async () => {
+    const now = await world.shown()
+    return now.status === 'failing' ? now : undefined
+  }
+  assert.equal((await eventually('it is failing', isFailing, 15_000)).parked, 0)
   isDown = false
   for (let user = 0; user < 4; user++) await comes(receiver, `user_${user}`, 500)
   assert.deepEqual(orderFaults(receiver.requests), [])

@@ -1,5 +1,12 @@
 import { decide, type Failure, type Outcome, type RetryPolicy } from './attempts.ts'
-import type { FoundKey, GivenUp, Letter, ParkedLetter, ParkedRow } from './letter.ts'
+import {
+  type FoundKey,
+  type GivenUp,
+  type Letter,
+  type ParkedLetter,
+  type ParkedRow,
+  placeOf,
+} from './letter.ts'
 import { Parking, type ParkingNeeds } from './parking.ts'
 import { Span } from './span.ts'
 
@@ -139,7 +146,9 @@ export class Letters {
       return
     }
     if (from.kind === 'gap') this.#gap = { from: from.from, behind: [] }
-    if (from.kind === 'stream' && this.#parking.has(key)) this.#park(letter)
+    if (from.kind !== 'stream') this.#line(letter)
+    else if (this.#parking.isKnown(key, placeOf(from.record))) this.#fewer(1)
+    else if (this.#parking.has(key)) this.#park(letter)
     else this.#line(letter)
   }
 
@@ -255,9 +264,7 @@ export class Letters {
 
   /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
   #park(letter: Letter): void {
-    const parked = this.#needs.parked(letter)
-    if (this.#parking.isKnown(parked.from.row)) this.#fewer(1)
-    else if (this.#parking.waiting < limits.parkedMax) this.#keep(this.#parking.add(parked), 1)
+    if (this.#parking.waiting < limits.parkedMax) this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
     else {
       const message = `${limits.parkedMax} events wait behind others of their keys`
       this.#keep(this.#needs.bury({ letter, failure: { errorClass: 'Blocked', message }, attempts: 0 }), 1)

@@ -19,19 +19,19 @@ interface Line {
   waiting: number
   /** The last one that was taken out. */
   last: ParkedRow | undefined
-  /** The last one that an owner before this one has parked. */
-  readonly highest: FoundKey['highest'] | undefined
   loading: boolean
   /** Something was committed while the database was asked. */
   again: boolean
 }
 
-const fresh: Line = { waiting: 0, last: undefined, highest: undefined, loading: false, again: false }
+const fresh: Line = { waiting: 0, last: undefined, loading: false, again: false }
 
 /** Which keys have events in the database: all that follow of such a key go there too, so that none overtakes another. */
 export class Parking {
   readonly #needs: ParkingNeeds
   readonly #lines = new Map<string, Line>()
+  /** By key the last one that an owner before this one has parked. */
+  readonly #highest = new Map<string, FoundKey['highest']>()
   #asked: Promise<void> = Promise.resolve()
   #waiting = 0
 
@@ -56,7 +56,8 @@ export class Parking {
   /** What an owner before this one has left. */
   found(keys: readonly FoundKey[]): void {
     for (const { key, count, highest } of keys) {
-      this.#lines.set(key, { ...fresh, highest })
+      this.#lines.set(key, { ...fresh })
+      this.#highest.set(key, highest)
       this.#add(key, count)
       this.load(key)
     }
@@ -66,8 +67,8 @@ export class Parking {
    * Whether an owner before this one has parked it: it waits, or was dealt with since then. Such events come again where
    * another key held back the position.
    */
-  isKnown({ key, log_epoch, record_offset }: ParkedRow): boolean {
-    const highest = this.#lines.get(key)?.highest
+  isKnown(key: string, { log_epoch, record_offset }: FoundKey['highest']): boolean {
+    const highest = this.#highest.get(key)
     if (!highest || log_epoch > highest.log_epoch) return false
     return log_epoch < highest.log_epoch || record_offset <= highest.record_offset
   }
