@@ -29,8 +29,8 @@ const replacedMax = 1_000
 /** What waits for one reader: events, and notes about the stream between them, in order. */
 export class DeliveryQueue {
   #entries: Entry[] = []
-  /** By key the event that stands for it. */
-  #byKey = new Map<string, Entry>()
+  /** By key the event that stands for it. Made when a key comes: hardly a reader has any, and to clear a map makes another one. */
+  #byKey: Map<string, Entry> | undefined
   #bytes = 0
   #replaced = 0
 
@@ -51,6 +51,7 @@ export class DeliveryQueue {
     const entry: Entry = { item: event, bytes: event.delivery.bytes }
     this.#push(entry)
     if (key === undefined) return
+    this.#byKey ??= new Map()
     const before = this.#byKey.get(key)
     this.#byKey.set(key, entry)
     if (!before?.item) return
@@ -62,6 +63,8 @@ export class DeliveryQueue {
 
   /** Takes one note, or events of about so many bytes. */
   take(bytesMax: number): QueuedNote | { events: QueuedEvent[] } | undefined {
+    // Asked of every reader after every write.
+    if (this.#entries.length === 0) return undefined
     const events: QueuedEvent[] = []
     let taken = 0
     let count = 0
@@ -146,7 +149,7 @@ export class DeliveryQueue {
 
   #forget(): void {
     this.#entries = []
-    this.#byKey.clear()
+    this.#byKey?.clear()
     this.#replaced = 0
   }
 
