@@ -23,7 +23,7 @@ export interface ReaderReport {
   /** Events received since `reset`. */
   readonly events: number
   readonly bytes: number
-  /** Milliseconds from the event's `sent` to its arrival; of the last event of each chunk that was read. */
+  /** Milliseconds from the event's `sent` to its arrival; of the first event, which is the oldest, of each chunk that was read. */
   readonly latencies: readonly number[]
   /** Milliseconds that the task took. */
   readonly ms: number

@@ -150,8 +150,9 @@ function read(reader: Reader, chunk: Buffer): void {
   awaited?.()
 }
 
+/** Of the first event of several: it is the one that has waited longest. */
 function numberAfter(bytes: Buffer, mark: Buffer): number | undefined {
-  const at = bytes.lastIndexOf(mark)
+  const at = bytes.indexOf(mark)
   if (at < 0) return undefined
   // Whole only if what ends it is here too: the rest may come with the next chunk.
   const text = /^[\d.]+(?=[,}])/.exec(bytes.toString('latin1', at + mark.length, at + mark.length + 24))?.[0]
