@@ -238,7 +238,20 @@ export class Letters {
     const { letter, takenBefore } = open
     open.takenBefore = this.#taken
     if (takenBefore === undefined || takenBefore === this.#taken) return
-    if (letter.from.kind !== 'gap' && !this.#parking.has(letter.key)) this.#block(open)
+    if (letter.from.kind === 'gap') return
+    if (this.#parking.has(letter.key)) this.#putBack(open)
+    else this.#block(open)
+  }
+
+  /** What was taken out behind one that fails again is in the database still, and need not wait here. */
+  #putBack(first: Open): void {
+    const { key, from } = first.letter
+    const line = this.#keys.get(key)
+    if (from.kind !== 'parked' || !line) return
+    const others = line.filter((open) => open === first || open.letter.from.kind !== 'parked')
+    this.#keys.set(key, others)
+    this.#parking.putBack(key, line.length - others.length, from.row)
+    this.#fewer(line.length - others.length)
   }
 
   #block(first: Open): void {

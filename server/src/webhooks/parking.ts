@@ -84,6 +84,14 @@ export class Parking {
     else this.#needs.kept(key)
   }
 
+  /** So many that were taken out wait again, behind this one. */
+  putBack(key: string, count: number, behind: ParkedRow): void {
+    const line = this.#lines.get(key)
+    if (!line) return
+    line.last = behind
+    this.#add(key, count)
+  }
+
   /** Nothing of this key is being sent: the next are taken out, or it is a key like any other again. */
   load(key: string): void {
     const line = this.#lines.get(key)
