@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Browser } from '@playwright/test'
+import { eventually } from '@pulse/dev/services/eventually'
 import type { Webhook } from '@pulse/protocol/webhook'
 import {
   axeFindsNothing,
@@ -37,6 +38,8 @@ describe('the webhooks of the dashboard', { skip: skipBrowser }, () => {
       WEBHOOK_RETRY_BASE_MS: '20',
       WEBHOOK_RETRY_MAX_MS: '50',
     })
+    // No webhook is there yet, so only its handler refuses it.
+    await journey.send(aPurchase({ properties: { amount: -1 } }))
     receiver = await openReceiver()
     browser = await openBrowser()
     operator = await signIn('admin')
@@ -115,6 +118,9 @@ describe('the webhooks of the dashboard', { skip: skipBrowser }, () => {
 
   test('what no attempt delivered is found from its webhook and redriven', async () => {
     const { page } = operator
+    const ofHandler = async () =>
+      (await journey.call('GET', '/dead-letters?handler=purchase')).body.data.length === 1 ? true : undefined
+    await eventually('a dead letter that is none of its own', ofHandler, 10_000)
     await page.goto(`${journey.server.url}/ui/subscriptions?view=webhooks`)
     await page.getByRole('link', { name: /^http:\/\/127/ }).click()
     const sheet = page.getByRole('dialog')
