@@ -11,7 +11,8 @@ const answerMsMax = 10_000
 /**
  * Tells waiting readers that a topic may have grown: at once within this process, by LISTEN from others, and by the
  * clock as the back-stop. NOTIFY never runs in an appending transaction (it takes a lock on the whole
- * server through the commit); it is sent afterwards from this connection, at most once per 5 ms.
+ * server through the commit); it is sent afterwards from this connection, at most once per 5 ms. Its own is not listened
+ * to: whoever waits here was woken already, and would only ask the database once more.
  */
 export class Tail {
   readonly #connect: () => Promise<pg.Client>
@@ -24,9 +25,9 @@ export class Tail {
   #closed = false
   readonly #poll: NodeJS.Timeout
 
-  constructor(connect: () => Promise<pg.Client>) {
+  constructor(connect: () => Promise<pg.Client>, everyMs = pollMs) {
     this.#connect = connect
-    this.#poll = setInterval(() => this.#tick(), pollMs)
+    this.#poll = setInterval(() => this.#tick(), everyMs)
     this.#poll.unref()
   }
 
@@ -34,14 +35,13 @@ export class Tail {
   async listen(): Promise<void> {
     const client = await this.#connect()
     if (this.#closed) return drop(client)
-    // What is only a hint need not reach the disk.
-    await answered(client.query(`set synchronous_commit = off; listen ${channel}`), answerMsMax).catch(
-      (error) => {
-        drop(client)
-        throw error
-      },
-    )
-    client.on('notification', () => this.#wake())
+    const own = await answered(startListening(client), answerMsMax).catch((error) => {
+      drop(client)
+      throw error
+    })
+    client.on('notification', ({ processId }) => {
+      if (processId !== own) this.#wake()
+    })
     client.on('end', () => {
       if (this.#client === client) this.#client = undefined
     })
@@ -111,4 +111,12 @@ export class Tail {
       })
       .catch(() => {})
   }
+}
+
+/** Resolves with the number of the connection's own process, by which its notifications are known. */
+async function startListening(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  // What is only a hint need not reach the disk.
+  await client.query(`set synchronous_commit = off; listen ${channel}`)
+  return rows[0]?.pid ?? 0
 }
