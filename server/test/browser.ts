@@ -84,8 +84,8 @@ export async function fitsItsWidth(page: Page, where: string): Promise<void> {
 /** Fails if the scripts that come until `act` is done are larger than a page may bring, compressed as for old browsers. */
 export async function bringsLittleScript(page: Page, where: string, act: () => Promise<void>): Promise<void> {
   const scripts = new Set<string>()
-  page.on('request', (asked) => {
-    if (asked.resourceType() === 'script') scripts.add(asked.url())
+  page.on('response', (answer) => {
+    if (answer.request().resourceType() === 'script') scripts.add(answer.url())
   })
   await act()
   // Asked for once more by hand: this browser takes Brotli, the limit is for those that take gzip.
