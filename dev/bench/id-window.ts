@@ -17,7 +17,8 @@ export interface IdWindow {
 }
 
 const generationIds = 2_000_000
-const generationsPerSpan = 8
+/** From so many sealed generations on, the older ones share filters. */
+const spansFrom = 24
 const repeatablePerGeneration = 20_000
 const rotationLock = `hashtextextended('pulse.log.ids', 0)`
 
@@ -152,7 +153,7 @@ async function filtersBuilt(client: pg.Client): Promise<void> {
        union all
        select 1 from log_id_generations where sealed_at is not null and not exists
          (select 1 from log_id_spans where generation between first_generation and last_generation)
-       having count(*) >= ${generationsPerSpan}`,
+       having count(*) >= ${spansFrom}`,
     )
     if (rowCount === 0) break
     await delay(250)

@@ -8,6 +8,7 @@ import {
   freshTopic,
   inTime,
   logError,
+  middleOf,
   nextBatch,
   readAll,
   readUntil,
@@ -75,15 +76,21 @@ function tailTests(open: () => Promise<EventLog>): void {
     )
     const stop = new AbortController()
     const read = log.read({ topic, offsets }, stop.signal)[Symbol.asyncIterator]()
-    for (const [index, writer] of [log, other, log].entries()) {
+    const lateMsOf = async (writer: EventLog, index: number) => {
       const next = nextBatch(read)
       await sleep(50) // so that the reader does wait at the end, which cannot be seen from outside
       const record = aRecord(topic, `user ${index}`)
       await appendAll(writer, [record])
       const ackedAt = performance.now()
       assert.equal((await next).records[0]?.value, record.value)
-      const lateMs = performance.now() - ackedAt
-      assert.ok(lateMs < 500, `the reader got it ${Math.round(lateMs)} ms after the acknowledgement`)
+      return performance.now() - ackedAt
+    }
+    const lateMs: { by: EventLog; ms: number }[] = []
+    for (const [index, by] of [log, other, log, other, log, other, log, other, log, other].entries())
+      lateMs.push({ by, ms: await lateMsOf(by, index) })
+    for (const writer of [log, other]) {
+      const times = lateMs.filter(({ by }) => by === writer).map(({ ms }) => ms)
+      assert.ok(middleOf(times) < 500, `the reader got it so many ms after the acknowledgement: ${times}`)
     }
     stop.abort()
     assert.deepEqual(await inTime(read.next(), 'the end of the read'), { done: true, value: undefined })
@@ -97,14 +104,19 @@ function tailTests(open: () => Promise<EventLog>): void {
     const read = (signal: AbortSignal, offset: number) =>
       log.read({ topic, offsets: new Map([[0, offset]]) }, signal)[Symbol.asyncIterator]()
 
-    const waiting = new AbortController()
-    const reader = read(waiting.signal, 2)
-    assert.equal((await inTime(reader.next(), 'the last batch')).done, false)
-    const waits = reader.next()
-    const from = performance.now()
-    waiting.abort()
-    assert.deepEqual(await inTime(waits, 'the end of the read'), done)
-    assert.ok(performance.now() - from < 300, 'an abort must not wait for a poll to end')
+    const endMs: number[] = []
+    while (endMs.length < 5) {
+      const waiting = new AbortController()
+      const reader = read(waiting.signal, 2)
+      assert.equal((await inTime(reader.next(), 'the last batch')).done, false)
+      const waits = reader.next()
+      await sleep(50) // as above
+      const from = performance.now()
+      waiting.abort()
+      assert.deepEqual(await inTime(waits, 'the end of the read'), done)
+      endMs.push(performance.now() - from)
+    }
+    assert.ok(middleOf(endMs) < 300, `an abort must not wait for a poll to end: ${endMs} ms`)
 
     const between = new AbortController()
     const batches = read(between.signal, 0)

@@ -125,6 +125,14 @@ export async function inTime<Value>(promise: PromiseLike<Value>, what: string): 
   }
 }
 
+/**
+ * The middle one of an odd number of times. A machine that stands still for a moment is late once or twice; what is late
+ * by itself is late each time.
+ */
+export function middleOf(timesMs: readonly number[]): number {
+  return timesMs.toSorted((a, b) => a - b)[(timesMs.length - 1) / 2] ?? Number.NaN
+}
+
 /** Looks again and again for so many milliseconds whether something holds, and fails at once when it does not. */
 export async function holdsFor(
   ms: number,

@@ -15,6 +15,8 @@ after(() => services[Symbol.asyncDispose]())
 const skip = services.skip('postgres')
 
 const perSpan = 8
+/** The last so many keep filters of their own. */
+const singles = 16
 const small = { idsPerGeneration: 10, maintenanceMs: 5 }
 
 const kindsOf = (outcomes: readonly { readonly kind: string }[]) => [
@@ -37,7 +39,7 @@ async function fill(connection: pg.ClientConfig, topic: string, sealed: number):
       const isSealed = `select 1 from log_id_generations where generation = ${generation} and filter is not null`
       await untilRow(client, `generation ${generation} is sealed`, isSealed)
     }
-    const spans = Math.floor(sealed / perSpan)
+    const spans = Math.floor(Math.max(0, sealed - singles) / perSpan)
     const areBuilt = `select 1 from log_id_spans having count(*) = ${spans}`
     await untilRow(client, 'the spans are built', areBuilt)
   })
@@ -45,13 +47,14 @@ async function fill(connection: pg.ClientConfig, topic: string, sealed: number):
 }
 
 describe('filters of sealed generations on postgres', { skip }, () => {
-  test('eight sealed generations share one filter, and every id of theirs is still a repeat', async () => {
+  test('older generations share filters by eight, and every id of theirs is still a repeat', async () => {
     const connection = await freshDatabase(services.address('postgres'))
     const topic = freshTopic()
-    const all = await fill(connection, topic, 2 * perSpan + 1)
+    const all = await fill(connection, topic, singles + 2 * perSpan + 1)
     const held = await withClient(connection, (client) => readGenerations(client, new Map()))
-    assert.deepEqual([...held.sealed.keys()], ['17', '9-16', '1-8'])
-    assert.equal(held.current, 18)
+    const own = Array.from({ length: singles + 1 }, (_, n) => `${33 - n}`)
+    assert.deepEqual([...held.sealed.keys()], [...own, '9-16', '1-8'])
+    assert.equal(held.current, 34)
     for (const { filter } of held.sealed.values()) assert.ok(filter)
     // Another process, which has appended none of them: it knows them by the filters alone.
     await using log = await openPostgresLog({ ...testOptions(connection), maintenanceMs: 3_600_000 })
@@ -62,10 +65,10 @@ describe('filters of sealed generations on postgres', { skip }, () => {
 
   test('a server that holds the filters of single generations takes their span over, and reads no filter twice', async () => {
     const connection = await freshDatabase(services.address('postgres'))
-    await fill(connection, freshTopic(), perSpan - 1)
+    await fill(connection, freshTopic(), singles + perSpan - 1)
     await withClient(connection, async (client) => {
       const before = await readGenerations(client, new Map())
-      assert.equal(before.sealed.size, perSpan - 1)
+      assert.equal(before.sealed.size, singles + perSpan - 1)
       const again = await readGenerations(client, before.sealed)
       for (const [name, { filter }] of again.sealed) assert.equal(filter, before.sealed.get(name)?.filter)
       await using log = await openPostgresLog({ ...testOptions(connection), ...small })
@@ -74,14 +77,15 @@ describe('filters of sealed generations on postgres', { skip }, () => {
       await log.append(Array.from({ length: 12 }, () => aRecord(topic, 'a')))
       await untilRow(client, 'the span is built', 'select 1 from log_id_spans')
       const after = await readGenerations(client, again.sealed)
-      assert.deepEqual([...after.sealed.keys()], ['1-8'])
+      assert.equal(after.sealed.size, singles + 1)
+      assert.equal(after.sealed.get('1-8')?.generations.length, perSpan)
     })
   })
 
   test('a span outlives some of its generations, whose ids may be used again, and goes with the last', async () => {
     const connection = await freshDatabase(services.address('postgres'))
     const topic = freshTopic()
-    const all = await fill(connection, topic, perSpan)
+    const all = await fill(connection, topic, singles + perSpan)
     const age = (from: number, to: number) =>
       withClient(connection, (client) =>
         client.query(
@@ -101,6 +105,31 @@ describe('filters of sealed generations on postgres', { skip }, () => {
       await age(4, 8)
       await untilRow(client, 'the span is dropped', 'select 1 from log_id_spans having count(*) = 0')
     })
+  })
+
+  test('while a filter is being built the log answers, and its end does not wait for it', async () => {
+    const connection = await freshDatabase(services.address('postgres'))
+    const topic = freshTopic()
+    {
+      await using filling = await openPostgresLog({ ...testOptions(connection), maintenanceMs: 3_600_000 })
+      await filling.declare([{ name: topic, partitions: 1 }])
+      await filling.append(Array.from({ length: 12 }, () => aRecord(topic, 'a')))
+    }
+    await withClient(connection, async (blocking) => {
+      await blocking.query('begin; lock table log_ids_1 in access exclusive mode')
+      const log = await openPostgresLog({ ...testOptions(connection), ...small })
+      const isHeld = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'copy%'
+        and datname = current_database()`
+      await withClient(connection, (client) => untilRow(client, 'the filter waits for its ids', isHeld))
+      assert.equal((await log.bounds(topic)).partitions[0]?.end, 12)
+      await log[Symbol.asyncDispose]()
+      await blocking.query('commit')
+    })
+    await using log = await openPostgresLog({ ...testOptions(connection), ...small })
+    await withClient(connection, (client) =>
+      untilRow(client, 'another life builds it', 'select 1 from log_id_generations where filter is not null'),
+    )
+    assert.deepEqual(kindsOf(await log.append([aRecord(topic, 'a')])), ['appended'])
   })
 
   test('a filter that is read in slices is what was stored', async () => {

@@ -1,9 +1,16 @@
 import type pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
+import { answered } from '../answered.ts'
 import { BloomFilter, hash128 } from '../bloom-filter.ts'
+import { drop } from './connection.ts'
 
 /** About one unknown id in ten thousand is asked for without need; at 16 bits it is one in 900. */
 const bitsPerId = 24
+/**
+ * Each eight generations share a filter, of 48 MB, but the last sixteen keep one each: most repeats come soon, and a
+ * filter of one generation says in which index they are.
+ */
+const spans = { generations: 8, singlesMin: 16 } as const
 /** Part of a filter that is read with one question: its text is twice as long, and a large one has 48 MB. */
 const sliceBytes = 1024 * 1024
 
@@ -75,43 +82,97 @@ async function readFilter(client: pg.Client, from: string, key: number): Promise
   return bytes.length === 0 ? undefined : new BloomFilter(new Uint32Array(bytes.buffer))
 }
 
-/**
- * Builds the filters that are missing: of each sealed generation, and of each `perSpan` of them that have none in
- * common yet. True if there was one. The caller sees to it that nobody else does, or drops a generation, meanwhile.
- */
-export async function buildMissingFilters(client: pg.Client, perSpan: number): Promise<boolean> {
-  const { rows } = await client.query<{ generation: number; ids: string }>(
-    'select generation, ids from log_id_generations where sealed_at is not null and filter is null order by generation',
-  )
-  for (const row of rows)
-    await client.query('update log_id_generations set filter = $2 where generation = $1', [
-      row.generation,
-      await filterOf(client, [row]),
-    ])
-  let built = rows.length > 0
-  while (await buildSpan(client, perSpan)) built = true
-  return built
+interface Sealed {
+  readonly generation: number
+  readonly ids: string
 }
 
-async function buildSpan(client: pg.Client, perSpan: number): Promise<boolean> {
-  const { rows } = await client.query<{ generation: number; ids: string }>(
-    `select generation, ids from log_id_generations where sealed_at is not null and not exists
+/** The generations that need a filter next, one or a span of them; undefined if there are none. */
+export async function missingFilter(client: pg.Client): Promise<readonly Sealed[] | undefined> {
+  const { rows } = await client.query<Sealed & { stored: boolean }>(
+    `select generation, ids, filter is not null as stored from log_id_generations
+     where sealed_at is not null and not exists
        (select 1 from log_id_spans where generation between first_generation and last_generation)
-     order by generation limit $1`,
-    [perSpan],
+     order by generation`,
   )
-  if (rows.length < perSpan) return false
-  await client.query(
-    'insert into log_id_spans (first_generation, last_generation, filter) values ($1, $2, $3)',
-    [rows[0]?.generation, rows.at(-1)?.generation, await filterOf(client, rows)],
-  )
-  return true
+  const single = rows.find(({ stored }) => !stored)
+  if (single) return [single]
+  return rows.length < spans.singlesMin + spans.generations ? undefined : rows.slice(0, spans.generations)
 }
 
-async function filterOf(
-  client: pg.Client,
-  generations: readonly { readonly generation: number; readonly ids: string }[],
-): Promise<Buffer> {
+async function buildFilter(client: pg.Client, missing: readonly Sealed[]): Promise<void> {
+  const filter = await filterOf(client, missing)
+  const [first, last] = [missing[0]?.generation, missing.at(-1)?.generation]
+  if (first === last)
+    await client.query('update log_id_generations set filter = $2 where generation = $1', [first, filter])
+  else
+    await client.query(
+      'insert into log_id_spans (first_generation, last_generation, filter) values ($1, $2, $3)',
+      [first, last, filter],
+    )
+}
+
+export interface FilterBuilderNeeds {
+  readonly connect: () => Promise<pg.Client>
+  readonly msMax: number
+  readonly troubled: (error: unknown) => void
+}
+
+/**
+ * Builds missing filters, one at a time, in the background: a span is made of 16 million ids, which takes many seconds,
+ * so it has a connection of its own while it lasts. One server does it at a time.
+ */
+export class FilterBuilder {
+  readonly #needs: FilterBuilderNeeds
+  #client: pg.Client | undefined
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(needs: FilterBuilderNeeds) {
+    this.#needs = needs
+  }
+
+  /** Builds one that is missing, unless it is at it already. */
+  start(): void {
+    if (this.#isClosed) return
+    this.#running ??= this.#build()
+      .catch((error) => {
+        if (!this.#isClosed) this.#needs.troubled(error)
+      })
+      .finally(() => {
+        this.#running = undefined
+      })
+  }
+
+  /** Gives up what is being built; the next round of some server begins it anew. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#client) drop(this.#client)
+    await this.#running
+  }
+
+  async #build(): Promise<void> {
+    const client = await this.#needs.connect()
+    this.#client = client
+    try {
+      if (!this.#isClosed) await answered(this.#buildWith(client), this.#needs.msMax)
+    } finally {
+      this.#client = undefined
+      // The lock ends with the session.
+      drop(client)
+    }
+  }
+
+  async #buildWith(client: pg.Client): Promise<void> {
+    const lock = await client.query(
+      `select pg_try_advisory_lock(hashtextextended('pulse.log.ids.filters', 0)) as mine`,
+    )
+    const missing = lock.rows[0]?.mine ? await missingFilter(client) : undefined
+    if (missing) await buildFilter(client, missing)
+  }
+}
+
+async function filterOf(client: pg.Client, generations: readonly Sealed[]): Promise<Buffer> {
   const ids = generations.reduce((sum, each) => sum + Number(each.ids), 0)
   const filter = BloomFilter.forKeys(Math.max(1_000, ids), bitsPerId)
   for (const { generation } of generations) await addStoredIds(client, generation, filter)

@@ -19,6 +19,7 @@ import { AppendCall, Pending, RecentIds } from './append-queue.ts'
 import { intArray } from './binary.ts'
 import { asLogError, type Connection, connect, drop } from './connection.ts'
 import { daysBefore, dropPartition, ensureDays } from './day-partitions.ts'
+import { FilterBuilder, missingFilter } from './id-filters.ts'
 import { renewEpochAfterRestore } from './log-identity.ts'
 import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
 import { readBatches, readBounds } from './statements.ts'
@@ -31,8 +32,6 @@ const limits = {
    */
   recentIds: 2_000,
   idsPerGeneration: 2_000_000,
-  /** A span's filter then has 48 MB, and a week at a thousand ids a second has about 40 of them. */
-  generationsPerSpan: 8,
   readBatchesMax: 200,
   readBytesMax: 2 * 1024 * 1024,
   /** Slack for a database clock that steps back between two appends. */
@@ -90,6 +89,7 @@ class PostgresLog implements EventLog {
   readonly #lanes: readonly AppendLane[]
   readonly #recent = new RecentIds(limits.recentIds)
   readonly #ids: RememberedIds
+  readonly #filters: FilterBuilder
   readonly #tail: Tail
   readonly #topics = new Map<string, Topic>()
   readonly #topicsById = new Map<number, Topic>()
@@ -103,6 +103,11 @@ class PostgresLog implements EventLog {
     this.#options = options
     this.#ids = new RememberedIds(options.idsPerGeneration ?? limits.idsPerGeneration)
     this.can = { driver: 'postgres', dedupe: true, trim: true, durability: options.durability }
+    this.#filters = new FilterBuilder({
+      connect: () => this.#connect('pulse log filters'),
+      msMax: limits.maintenanceMsMax,
+      troubled: (error) => options.troubled?.(error),
+    })
     this.#tail = new Tail(() => connect(options.connection, 'pulse log tail'))
     this.#lanes = Array.from({ length: options.lanes ?? 1 }, (_, n) => this.#createLane(n))
   }
@@ -221,6 +226,7 @@ class PostgresLog implements EventLog {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#maintenance)
     await this.#maintaining
+    await this.#filters.close()
     await Promise.all(this.#lanes.map((lane) => lane.close()))
     await this.#tail.close()
     await this.#turns.run(async () => this.#control?.end().catch(() => {}))
@@ -342,10 +348,10 @@ class PostgresLog implements EventLog {
     }
     await maintainGenerations(client, {
       idsPerGeneration: this.#options.idsPerGeneration ?? limits.idsPerGeneration,
-      generationsPerSpan: limits.generationsPerSpan,
       idWindowMs: this.#options.idWindowMs ?? 7 * 86_400_000,
     })
     await this.#ids.load(client)
+    if (await missingFilter(client)) this.#filters.start()
   }
 }
 

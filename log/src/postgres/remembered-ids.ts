@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { BloomFilter, hash128 } from '../bloom-filter.ts'
 import { writeUuid } from './binary.ts'
 import { dropPartition } from './day-partitions.ts'
-import { buildMissingFilters, readGenerations, type SealedIds } from './id-filters.ts'
+import { readGenerations, type SealedIds } from './id-filters.ts'
 
 /**
  * Remembered ids live in generations of about `idsPerGeneration`. Inserts go to the current one only, so its
@@ -10,8 +10,8 @@ import { buildMissingFilters, readGenerations, type SealedIds } from './id-filte
  * rate of appends. A sealed generation never changes: every process holds a Bloom filter of it and asks its
  * index only on a "maybe". When its youngest id is older than the id window it is dropped whole.
  *
- * Each filter costs an id a miss of the cache, and a busy week has hundreds of generations: so each
- * `generationsPerSpan` of them in a row get one filter in common, a span, which takes the place of theirs in memory.
+ * Each filter costs an id a miss of the cache, and a busy week has hundreds of generations: so the older ones share
+ * filters, each of which covers a span of generations in a row and takes the place of theirs in memory.
  *
  * A generation is: absent -> current -> sealed without filter (every id must be asked) -> sealed with filter
  * -> dropped. Heads carry the current number, so an append that has missed a rotation is refused by its
@@ -96,22 +96,20 @@ async function createGeneration(client: pg.Client, generation: number): Promise<
 
 export interface GenerationLimits {
   readonly idsPerGeneration: number
-  readonly generationsPerSpan: number
   readonly idWindowMs: number
 }
 
 /**
- * Seals a full generation, builds the filters that are missing, drops what is older than the window. One
- * server does it at a time; the others return at once. True if anything changed.
+ * Seals a full generation, drops what is older than the window. One server does it at a time; the others return at once.
+ * True if anything changed.
  */
 export async function maintainGenerations(client: pg.Client, limits: GenerationLimits): Promise<boolean> {
   const lock = await client.query(`select pg_try_advisory_lock(${rotationLock}) as mine`)
   if (!lock.rows[0]?.mine) return false
   try {
     const rotated = await rotateIfFull(client, limits.idsPerGeneration)
-    const built = await buildMissingFilters(client, limits.generationsPerSpan)
     const dropped = await dropOld(client, limits.idWindowMs)
-    return rotated || built || dropped
+    return rotated || dropped
   } finally {
     await client.query(`select pg_advisory_unlock(${rotationLock})`)
   }
