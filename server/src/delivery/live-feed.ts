@@ -30,7 +30,7 @@ export interface LiveFeedNeeds {
 export class LiveFeed implements AsyncDisposable {
   readonly scan: Scan
   readonly recent: RecentBatches
-  readonly times = new TailTimes()
+  readonly times: TailTimes
   readonly #needs: LiveFeedNeeds
   readonly #stop = new AbortController()
   #following: Promise<unknown> = Promise.resolve()
@@ -39,6 +39,7 @@ export class LiveFeed implements AsyncDisposable {
     this.#needs = needs
     this.scan = new Scan({ slots: needs.slots, vector: from, index: needs.createIndex() })
     this.recent = new RecentBatches(from)
+    this.times = new TailTimes(from)
   }
 
   /** Starts at the end of the log. Rejects with LogError `unavailable`. */

@@ -3,7 +3,7 @@ import type { Vector } from './vector.ts'
 const limits = {
   /** Microseconds between two marks of a partition. */
   markEveryUs: 1_000_000,
-  /** Marks of one partition: an hour of one that is never quiet. */
+  /** Marks of one partition, of which half are forgotten at once: half an hour at least, and longer with every quiet second. */
   marksMax: 3_600,
 } as const
 
@@ -19,6 +19,12 @@ interface Mark {
 /** When what came by at the tail was appended, to the second: so old is what a stream further back has before it. */
 export class TailTimes {
   readonly #slots = new Map<number, Mark[]>()
+  readonly #opened: Vector
+
+  /** `opened`: where the tail was when somebody began to look. */
+  constructor(opened: Vector) {
+    this.#opened = opened.slice()
+  }
 
   /** Records of a slot came by, from `first` up to `end`. `appendedAt`: microseconds since 1970. */
   add(slot: number, { first, end, appendedAt }: { first: number; end: number; appendedAt: number }): void {
@@ -37,10 +43,10 @@ export class TailTimes {
   /** When the oldest record at or beyond a place was appended; undefined if there is none, null if it came by too long ago. */
   since(place: Vector): number | null | undefined {
     let oldest: number | undefined
-    for (const [slot, marks] of this.#slots) {
-      const offset = place[slot] as number
+    for (const [slot, offset] of place.entries()) {
+      const marks = this.#slots.get(slot) ?? []
+      if (offset < (marks[0]?.first ?? (this.#opened[slot] as number))) return null
       if (offset >= (marks.at(-1)?.end ?? 0)) continue
-      if (offset < (marks[0]?.first ?? 0)) return null
       const at = firstBeyond(marks, offset)
       if (oldest === undefined || at < oldest) oldest = at
     }
