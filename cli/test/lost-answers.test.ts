@@ -13,10 +13,10 @@ before(async () => {
 after(() => server?.[Symbol.asyncDispose]())
 
 /**
- * A way to the server that passes every request on and loses the first answers: what a client sees when a
- * connection breaks after its request arrived.
+ * A way to the server that passes every request on and loses some of the answers: what a client sees when a connection
+ * breaks after its request arrived. `loses` is asked once for each request, by its method and address.
  */
-async function openLossyWay(to: string, answersLost: number) {
+async function openLossyWay(to: string, loses: (request: string) => boolean) {
   const { hostname, port } = new URL(to)
   const sockets = new Set<Socket>()
   let lost = 0
@@ -26,9 +26,14 @@ async function openLossyWay(to: string, answersLost: number) {
       sockets.add(socket)
       socket.on('error', () => {})
     }
+    let isLost = false
+    near.on('data', (chunk) => {
+      const [request] = /^[A-Z]+ \/\S*/.exec(chunk.toString('latin1')) ?? []
+      if (request !== undefined) isLost = loses(request)
+    })
     near.pipe(far)
     far.on('data', (chunk) => {
-      if (lost >= answersLost) return near.write(chunk)
+      if (!isLost) return near.write(chunk)
       lost++
       near.destroy()
       far.destroy()
@@ -51,11 +56,14 @@ async function openLossyWay(to: string, answersLost: number) {
   }
 }
 
+/** The first answers that are asked for. */
+const first = (count: number) => () => count-- > 0
+
 const freshType = () => `lost.${randomUUID().slice(0, 8)}`
 const retry = { waitMsBase: 5, waitMsMax: 10 }
 
 test('EF-06 an event whose answer is lost twice is sent again by the client and kept once', async () => {
-  await using way = await openLossyWay(server.url, 2)
+  await using way = await openLossyWay(server.url, first(2))
   const client = createClient({ url: way.url, credential: server.key, retry })
   const type = freshType()
   const { event_id } = await client.events.publish({ event_type: type })
@@ -68,7 +76,7 @@ test('EF-06 an event whose answer is lost twice is sent again by the client and 
 })
 
 test('a batch whose answer is lost is sent again with the same ids, and each event is told as a duplicate', async () => {
-  await using way = await openLossyWay(server.url, 1)
+  await using way = await openLossyWay(server.url, first(1))
   const client = createClient({ url: way.url, credential: () => Promise.resolve(server.key), retry })
   const type = freshType()
   const result = await client.events.publishBatch([{ event_type: type }, { event_type: type }])
@@ -125,4 +133,53 @@ test('a token made by the client works until it is revoked', async () => {
   assert.deepEqual((await client.session()).scopes, ['events:read'])
   await server.client.tokens.revoke(made.id)
   await assert.rejects(client.session(), { status: 401, code: 'unauthenticated', retryable: false })
+})
+
+/** A small load test of these subscribers, over a way. */
+const loadOver = (way: { readonly url: string }, prefix: string, sockets: number) =>
+  server.pulse(['load', '--sockets', String(sockets), '--subscribers', prefix, '--events', '5'], {
+    env: { PULSE_URL: way.url, PULSE_KEY: server.key },
+  })
+
+test('a load test also takes back the filter whose storing was not answered', async () => {
+  const prefix = `lost-${randomUUID().slice(0, 8)}-`
+  const lose = first(1)
+  await using way = await openLossyWay(server.url, (request) => request === 'POST /filters' && lose())
+  const { exitCode, stderr } = await loadOver(way, prefix, 3)
+  assert.deepEqual([exitCode, way.lost()], [7, 1], stderr)
+  assert.doesNotMatch(stderr, /could not be/)
+  for (const n of [0, 1, 2])
+    await assert.rejects(server.client.filters.get(`${prefix}${n}`), { code: 'not_found' })
+})
+
+test('a load test whose change of a filter was not answered puts it back as it was', async () => {
+  const prefix = `lost-${randomUUID().slice(0, 8)}-`
+  const own = { expression: 'user_id = "ann"' }
+  await server.client.filters.create({ subscriber_id: `${prefix}0`, ...own })
+  const lose = first(1)
+  const changes = (request: string) => /^(POST|PUT) \/filters/.test(request)
+  await using way = await openLossyWay(server.url, (request) => changes(request) && lose())
+  const { stderr } = await loadOver(way, prefix, 1)
+  assert.equal(way.lost(), 1, stderr)
+  assert.equal((await server.client.filters.get(`${prefix}0`)).expression, own.expression)
+})
+
+test('a load test that cannot take back its filters proposes to delete none that was there before', async () => {
+  const prefix = `lost-${randomUUID().slice(0, 8)}-`
+  await server.client.filters.create({ subscriber_id: `${prefix}0`, expression: `user_id = "o'neil"` })
+  const nexts = [
+    [1, 'put back', `filters set ${prefix}0 'user_id = "o'\\''neil"'`],
+    [2, 'removed', `filters delete ${prefix}1`],
+  ] as const
+  for (const [sockets, ...expected] of nexts) {
+    // The first change of a filter that is there is the load test's own; the others put it back.
+    const passes = first(1)
+    const isPutBack = (request: string) => request.startsWith('PUT /filters/') && !passes()
+    const loses = (request: string) => isPutBack(request) || request.startsWith('DELETE /filters/')
+    await using way = await openLossyWay(server.url, loses)
+    const { exitCode, stderr } = await loadOver(way, prefix, sockets)
+    assert.equal(exitCode, 0, stderr)
+    const [, what, next] = /could not be (.*?): .* Next: .*?(filters .*)$/m.exec(stderr) ?? []
+    assert.deepEqual([what, next], expected, stderr)
+  }
 })

@@ -1,6 +1,6 @@
 import { type Client, type Filter, PulseError, type SimpleFilter } from '@pulse/client'
 import { createProgress } from '../progress.ts'
-import { counted, type Terminal } from '../terminal.ts'
+import { counted, printable, type Terminal } from '../terminal.ts'
 
 const inFlightMax = 16
 const name = 'default'
@@ -29,7 +29,7 @@ export interface LoadFilters extends AsyncDisposable {
 
 /** Sends nothing yet. */
 export function createLoadFilters(needs: LoadFiltersNeeds): LoadFilters {
-  /** What was changed, with the filter that stood there before. */
+  /** What was changed, or may have been, with the filter that stood there before. */
   const changed = new Map<string, Filter | undefined>()
   return {
     store: async (onProgress) => {
@@ -64,16 +64,33 @@ async function storeOne(
   subscriber: string,
   changed: Map<string, Filter | undefined>,
 ): Promise<void> {
+  const before = await storedFor(client, subscriber)
+  if (before && isSame(before, filter)) return
+  // Known before it is asked for, because the answer may be lost: then it may be changed all the same, and what must be
+  // taken back cannot be told from what was there any more.
+  changed.set(subscriber, before)
   try {
-    await client.filters.create({ subscriber_id: subscriber, name, ...filter })
-    changed.set(subscriber, undefined)
+    if (before) await client.filters.update(subscriber, name, filter)
+    else await client.filters.create({ subscriber_id: subscriber, name, ...filter })
   } catch (error) {
-    if (!(error instanceof PulseError) || error.code !== 'conflict') throw error
-    const stored = await client.filters.get(subscriber, name)
-    if (isSame(stored, filter)) return
-    changed.set(subscriber, stored)
-    await client.filters.update(subscriber, name, filter)
+    if (isRefusal(error)) changed.delete(subscriber)
+    throw error
   }
+}
+
+async function storedFor(client: Client, subscriber: string): Promise<Filter | undefined> {
+  try {
+    return await client.filters.get(subscriber, name)
+  } catch (error) {
+    if (error instanceof PulseError && error.code === 'not_found') return undefined
+    throw error
+  }
+}
+
+/** Whether the server has said that it did not do it. Any other failure may come after the deed. */
+function isRefusal(error: unknown): boolean {
+  const status = error instanceof PulseError ? (error.status ?? 0) : 0
+  return status >= 400 && status < 500
 }
 
 function isSame(stored: Filter, { event_types, user_tiers, min_amount }: SimpleFilter): boolean {
@@ -98,13 +115,25 @@ async function takeBack(
     })
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    const [first] = changed.keys()
+    const [what, next] = wayBack(changed)
     progress.stop()
     terminal.note(
-      `${counted(changed.size, 'filter')} of this test could not be removed: ${why} Next: pulse filters delete ${first}`,
+      `${counted(changed.size, 'filter')} of this test could not be ${what}: ${why} Next: ${next}`,
     )
   }
 }
+
+/** What is left to be done by hand, and the command for one: a filter that was there before must not be deleted. */
+function wayBack(changed: ReadonlyMap<string, Filter | undefined>): readonly [what: string, next: string] {
+  const left = [...changed]
+  const [subscriber = '', before] = left.find(([, before]) => before === undefined) ?? left[0] ?? []
+  if (before === undefined) return ['removed', `pulse filters delete ${inQuotes(subscriber)}`]
+  return ['put back', `pulse filters set ${inQuotes(subscriber)} ${inQuotes(before.expression)}`]
+}
+
+/** A word of a command line as a shell takes it. */
+const inQuotes = (word: string) =>
+  /^[\w.-]+$/.test(word) ? word : `'${printable(word).replaceAll("'", "'\\''")}'`
 
 async function takeBackOne(client: Client, subscriber: string, before: Filter | undefined): Promise<void> {
   try {
