@@ -45,10 +45,13 @@ const event = (id: string) => `id: ${id}\ndata: {"event_id":"${id}"}\n\n`
 /** The system's clock, which a test may set ahead and which does not wait. */
 class HastyClock implements Clock {
   aheadMs = 0
+  /** How long it was to wait, each time. */
+  readonly askedMs: number[] = []
   now() {
     return Date.now() + this.aheadMs
   }
   after(ms: number, call: () => void) {
+    this.askedMs.push(ms)
     const timer = setTimeout(call, ms >= 30_000 ? ms : 0)
     return () => clearTimeout(timer)
   }
@@ -140,6 +143,18 @@ test('a stream that the server closes is come back to as its last event says', a
   )
   assert.equal(following.connection.error?.code, 'unauthenticated')
   assert.equal(asked.length, 4, 'nobody comes back after that')
+})
+
+test('a wait that the server asks for in the same piece as its close is kept', async (t) => {
+  const ends = close({ code: 4503, reason: 'the server stops', come_back: 'resume' })
+  const { url } = await serve(t, [stream(`${event('a')}retry: 700\n\n${ends}`), stream(event('b'))])
+  const clock = new HastyClock()
+  const { told } = begin(t, url, { clock })
+  await until('both events', () => told.length === 2)
+  assert.deepEqual(
+    clock.askedMs.filter((ms) => ms < 30_000),
+    [700],
+  )
 })
 
 test('who can have another credential comes back with it once its own has ended', async (t) => {

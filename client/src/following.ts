@@ -174,12 +174,14 @@ class OpenFollowing implements Following {
       if (signal.aborted) return
       if (!piece || piece.done) break
       this.#heardMs = this.#needs.clock.now()
-      for (const message of reader.read(decoder.decode(piece.value, { stream: true }))) {
+      const messages = reader.read(decoder.decode(piece.value, { stream: true }))
+      // First, because one of them may be the `close` that this wait was said in front of.
+      this.#retryMs = reader.retryMs ?? this.#retryMs
+      for (const message of messages) {
         this.#take(message)
         // Whoever was called may have closed it, or the server has.
         if (signal.aborted) return
       }
-      this.#retryMs = reader.retryMs ?? this.#retryMs
     }
     throw new PulseError({ code: 'network', detail: 'The server ended the stream.' })
   }
