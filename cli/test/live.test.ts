@@ -2,10 +2,14 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Explanation, Filter, FilterTrialResult, OpenStream } from '@pulse/client'
+import type { Explanation, Filter, FilterTrialResult, OpenStreams } from '@pulse/client'
 import type { Event } from '@pulse/protocol/event'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import type { Ran } from './run-pulse.ts'
@@ -62,7 +66,7 @@ async function startTail(words: readonly string[]): Promise<Tail> {
   }
 }
 
-const openStreams = () => server.client.streams.list()
+const openStreams = async () => (await server.client.streams.list()).data
 
 async function send(type: string, ...amounts: number[]): Promise<string[]> {
   const events = amounts.map((amount) => ({ event_type: type, user_id: 'u1', properties: { amount } }))
@@ -358,12 +362,15 @@ test('explain says why a subscriber got an event, and why another did not', asyn
   assert.equal((await server.pulse(['explain', randomUUID(), '--subscriber', wants])).exitCode, 5)
 })
 
-test('streams shows who listens, once or until Ctrl-C', async () => {
+test('streams shows who listens and on which server, once or until Ctrl-C', async () => {
+  const { pid } = document<{ pid: number }>(await readFile(join(server.data, 'server.json'), 'utf8'))
+  const name = `${hostname()}:${pid}`
   const subscriber = freshSubscriber()
   await server.pulse(['filters', 'set', subscriber, 'event_type = "nothing.of.the.kind"'])
   const tail = await startTail(['--subscriber', subscriber])
   const shown = await server.pulse(['streams', '--subscriber', subscriber])
   assert.match(shown.stdout, new RegExp(`^SUBSCRIBER .*\\n${subscriber}  websocket  live .* default\\n$`))
+  assert.equal(shown.stderr, `These are open on ${name}.\n`)
   const watched = await server.pulse(
     ['streams', '--subscriber', subscriber, '--watch', '--interval', '0.1', '--json'],
     {
@@ -374,12 +381,34 @@ test('streams shows who listens, once or until Ctrl-C', async () => {
   )
   assert.equal(watched.exitCode, 0)
   for (const line of linesOf(watched.stdout)) {
-    const { schema, data } = document<{ schema: string; data: OpenStream[] }>(line)
+    const { schema, data, ...page } = document<{ schema: string } & OpenStreams>(line)
     assert.deepEqual([schema, data.length, data[0]?.subscriber], ['pulse.streams.v1', 1, subscriber])
+    assert.deepEqual(page, { server: name, cursor: null, has_more: false })
   }
   await tail.stop()
   const nobody = await server.pulse(['streams', '--subscriber', subscriber])
-  assert.deepEqual(nobody, { exitCode: 0, stdout: '', stderr: 'Nobody listens. Next: pulse events tail\n' })
+  const stderr = `Nobody listens on ${name}. Next: pulse events tail\n`
+  assert.deepEqual(nobody, { exitCode: 0, stdout: '', stderr })
+})
+
+test('streams tells of one that does not read how far it is behind, in events and in the age of the oldest', async () => {
+  const [type, subscriber] = [freshType('unread'), freshSubscriber()]
+  await server.client.filters.create({ subscriber_id: subscriber, expression: `event_type = "${type}"` })
+  const headers = { authorization: `Bearer ${server.key}` }
+  // Its answer has no listener, so it is left in the buffers of the network until those are full.
+  const reader = request(`${server.url}/stream?subscriber=${subscriber}`, { headers }).end()
+  await once(reader, 'response')
+  const large = { event_type: type, user_id: 'u1', properties: { text: 'x'.repeat(60_000) } }
+  const look = async () => (await server.client.streams.list({ subscriber })).data[0]
+  await eventually(async () => {
+    await server.client.events.publishBatch(Array.from({ length: 20 }, () => large))
+    return (await look())?.state === 'lagging' || undefined
+  })
+  await eventually(async () => ((await look())?.behind_seconds ?? 0) >= 1 || undefined)
+  const { stdout } = await server.pulse(['streams', '--subscriber', subscriber])
+  assert.match(stdout, /^SUBSCRIBER +OVER {2}STATE +BEHIND {2}AGE +DELIVERED /)
+  assert.match(stdout, new RegExp(`\\n${subscriber}  sse   lagging  [1-9]\\d* +[1-9]\\d* s +`))
+  reader.destroy()
 })
 
 test('import --replay sends events at the distances of their own timestamps, in the time asked for', async () => {

@@ -19,7 +19,7 @@ const document = <Shape>(line: string) => JSON.parse(line) as Shape
 const delivering = (subscriber: string) =>
   eventually(async () => {
     const open = await server.client.streams.list({ subscriber })
-    return open.some(({ delivered }) => delivered > 0) || undefined
+    return open.data.some(({ delivered }) => delivered > 0) || undefined
   })
 
 /** Who has a filter, of the subscribers of one test. */

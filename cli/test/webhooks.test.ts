@@ -186,7 +186,7 @@ test('listen follows the stream by itself and forwards its events signed, trying
   await eventually(async () => {
     const open = await server.client.streams.list()
     return (
-      open.some(({ state, subscriber }) => state === 'live' && subscriber?.startsWith('listen-')) || undefined
+      open.data.some(({ state, subscriber }) => state === 'live' && subscriber?.startsWith('listen-')) || undefined
     )
   })
   await send(type, 1, 2)

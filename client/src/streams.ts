@@ -1,3 +1,4 @@
+import type { Page } from './answers.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
 /** A stream that is open on the server that answers. */
@@ -22,6 +23,12 @@ export interface OpenStream {
   readonly gaps: number
   /** Times that it was too slow for what matches. */
   readonly lagged: number
+}
+
+/** The streams that are open on one server, up to 1,000. There are no pages: where it has more, ask for a subscriber's. */
+export interface OpenStreams extends Page<OpenStream> {
+  /** The server that answers, its machine and process: those that are open on others are not told of. */
+  readonly server: string
 }
 
 /** What one version of a filter says of an event. */
@@ -60,11 +67,8 @@ export interface Explanation {
 
 /** Who listens, and why somebody got an event or did not. Every method rejects with PulseError. */
 export interface Streams {
-  /** Streams that are open on the server that answers, up to 1,000. */
-  list(
-    query?: { readonly subscriber?: string | undefined },
-    options?: CallOptions,
-  ): Promise<readonly OpenStream[]>
+  /** Streams that are open on the server that answers: of one subscriber, or all. */
+  list(query?: { readonly subscriber?: string | undefined }, options?: CallOptions): Promise<OpenStreams>
   /** Explains one event to one subscriber. Rejects with `not_found`. */
   explain(
     asked: { readonly event: string; readonly subscriber: string },
@@ -82,10 +86,8 @@ export function createStreams(transport: Transport): Streams {
   const get = async <Body>(path: string, query: URLSearchParams, how?: CallOptions) =>
     (await transport.send<Body>({ method: 'GET', path, query, repeatable: true }, how)).body
   return {
-    list: async ({ subscriber } = {}, how) => {
-      const query = new URLSearchParams(subscriber === undefined ? {} : { subscriber })
-      return (await get<{ data: readonly OpenStream[] }>('/streams', query, how)).data
-    },
+    list: ({ subscriber } = {}, how) =>
+      get('/streams', new URLSearchParams(subscriber === undefined ? {} : { subscriber }), how),
     explain: ({ event, subscriber }, how) => get('/explain', new URLSearchParams({ event, subscriber }), how),
     positionAt: async (instant, how) =>
       (await get<{ position: string }>('/streams/position', new URLSearchParams({ at: instant }), how))

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from '@playwright/test'
@@ -9,7 +7,7 @@ import { openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
 import { freshDatabase } from '@pulse/dev/services/postgres'
-import { build } from 'vite'
+import { servePage } from '@pulse/dev/services/served-page'
 import { createClient } from '../src/client.ts'
 
 const chromiumPath = '/usr/bin/chromium'
@@ -17,36 +15,7 @@ const isThere = existsSync(chromiumPath)
 if (!isThere && (process.env.REQUIRE ?? '').split(',').includes('chromium'))
   throw new Error(`${chromiumPath} is missing, and REQUIRE names it`)
 
-/** Serves the page with the hooks from an address of its own, as a team's own pages are. */
-async function servePage() {
-  const entry = fileURLToPath(new URL('react-page.ts', import.meta.url))
-  const built = await build({
-    ...{ configFile: false, logLevel: 'error', root: fileURLToPath(new URL('.', import.meta.url)) },
-    define: { 'process.env.NODE_ENV': '"development"' },
-    build: { write: false, minify: false, rolldownOptions: { input: entry } },
-  })
-  const outputs = Array.isArray(built) ? built : [built]
-  const code = outputs
-    .flatMap((one) => ('output' in one ? one.output : []))
-    .find(({ type }) => type === 'chunk')
-  assert.ok(code?.type === 'chunk')
-  const server = createServer((request, response) => {
-    const isScript = request.url === '/page.js'
-    response.writeHead(200, { 'content-type': isScript ? 'text/javascript' : 'text/html' })
-    response.end(isScript ? code.code : '<div id="root"></div><script type="module" src="/page.js"></script>')
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  return {
-    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}
+const entry = fileURLToPath(new URL('react-page.ts', import.meta.url))
 
 /** A window, what went wrong in its page, and the addresses of its sockets. */
 async function openWindow(browser: Browser) {
@@ -85,7 +54,7 @@ describe('the hooks in a browser', { skip: isThere ? false : `${chromiumPath} is
   test('a page shows each event once, through a restart of the server, a lost network and its own coming and going', async () => {
     await using database = await freshDatabase(services.address('postgres'))
     await using installation = await openInstallation({ databaseUrl: database.url })
-    await using pages = await servePage()
+    await using pages = await servePage(entry)
     const first = await installation.start()
     const client = createClient({ url: first.url, credential: first.key })
     const publish = async (type: string, ...numbers: number[]) => {
@@ -120,7 +89,7 @@ describe('the hooks in a browser', { skip: isThere ? false : `${chromiumPath} is
     await page.click('#toggle')
     await eventually(
       'nobody listens any more',
-      async () => (await client.streams.list({ subscriber: 'user_1' })).length === 0 || undefined,
+      async () => (await client.streams.list({ subscriber: 'user_1' })).data.length === 0 || undefined,
       10_000,
     )
     await page.click('#toggle')

@@ -188,7 +188,7 @@ test('another filter applies from then on and over a restart, and the server kno
     eventually(`${numbers}`, async () => `${events.map(numberOf)}` === `${numbers}` || undefined, 20_000)
   await publish('sdk.a', 0)
   await comes(0)
-  const ofSubscriber = async () => (await client.streams.list({ subscriber: 'user_1' }))[0]
+  const ofSubscriber = async () => (await client.streams.list({ subscriber: 'user_1' })).data[0]
   await eventually(
     'the server knows',
     async () => ((await ofSubscriber())?.acked === subscription.position ? true : undefined),

@@ -36,7 +36,7 @@ export const filterQuery = (subscriber: string, name: string) =>
 export const streamsQuery = (subscriber: string | undefined) =>
   queryOptions({
     queryKey: ['streams', subscriber ?? ''],
-    queryFn: ({ signal }) => streams.list({ subscriber }, { signal, retriesMax: 0 }),
+    queryFn: async ({ signal }) => (await streams.list({ subscriber }, { signal, retriesMax: 0 })).data,
     placeholderData: keepPreviousData,
   })
 
