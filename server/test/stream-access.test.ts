@@ -46,6 +46,29 @@ test('ES-19 ES-31 without a credential there is no stream and no filter', async 
   assert.equal(late.messages[0]?.type, 'hello')
 })
 
+test('the cookie that a browser adds for a page of another port counts for nothing, and the socket says itself who it is', async () => {
+  const { url, key } = journey.server
+  const own = await journey.subscriber({ event_types: ['purchase'] })
+  const link = (await journey.call('POST', '/admin/sign-in-links', { role: 'admin' })).body
+  const token = new URL((link as unknown as { url: string }).url).hash.slice(1)
+  const { status, headers } = await journey.call('POST', '/auth/sign-in', { token }, { origin: url })
+  assert.equal(status, 200)
+  const cookie = String(headers.get('set-cookie')).split(';', 1)[0] ?? ''
+  const as = (origin: string) => ({ credential: null, headers: { cookie, origin } })
+  const elsewhere = as('http://127.0.0.1:3000')
+  await using plain = await TestSocket.open(journey.server, own, elsewhere)
+  assert.equal((await plain.ended()).code, 4401)
+  // The same cookie from a page of the server's own.
+  await using ours = await TestSocket.open(journey.server, own, as(url))
+  await journey.live(own)
+  await journey.post([aPurchase(1)])
+  await ours.count(1)
+  await using late = await TestSocket.open(journey.server, own, { ...elsewhere, protocol: subprotocol })
+  late.send({ type: 'auth', credential: key })
+  await late.count(1)
+  assert.equal(late.messages[0]?.type, 'hello')
+})
+
 test('ES-19 ES-31 a token for A opens the stream of A, not that of B, and changes no filter of B', async () => {
   const a = await journey.subscriber({ event_types: ['purchase'] })
   const b = await journey.subscriber({ event_types: ['purchase'] })

@@ -25,6 +25,7 @@ export interface SocketOptions {
   /** Null: none; absent: the key of the target. */
   readonly credential?: string | null
   readonly protocol?: string
+  readonly headers?: Readonly<Record<string, string>>
   /** What stands behind the question mark. */
   readonly query?: Readonly<Record<string, string>>
 }
@@ -56,11 +57,11 @@ export class TestSocket implements AsyncDisposable {
 
   /** Opens `/ws/subscriber`. Rejects if the server refuses the handshake. */
   static async open(target: Target, subscriber: string, options: SocketOptions = {}): Promise<TestSocket> {
-    const { credential = target.key, protocol, query = {} } = options
+    const { credential = target.key, protocol, headers = {}, query = {} } = options
     const url = new URL(`${target.url.replace(/^http/, 'ws')}/ws/${encodeURIComponent(subscriber)}`)
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
     const webSocket = new WebSocket(url, protocol === undefined ? [] : [protocol], {
-      headers: credential === null ? {} : { authorization: `Bearer ${credential}` },
+      headers: { ...headers, ...(credential !== null && { authorization: `Bearer ${credential}` }) },
       ...(target.ca === undefined ? {} : { ca: target.ca }),
     })
     const socket = new TestSocket(webSocket)

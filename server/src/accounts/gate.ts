@@ -76,7 +76,7 @@ export function createGate(needs: GateNeeds): Gate {
     carriesCredential: (request) =>
       request.headers.authorization !== undefined ||
       ticketOf(request) !== undefined ||
-      readSessionCookie(request, needs.settings.publicUrl) !== undefined,
+      cookieOf(request, needs.settings) !== undefined,
     authenticateCredential: async (secret, address) => {
       const caller = await bearer({ ip: address }, secret, { needs, known })
       if (caller !== undefined) limitCaller({ reply: undefined, caller }, needs, limiters.key)
@@ -105,7 +105,7 @@ function identify(
   const ticket = ticketOf(request)
   if (ticket !== undefined)
     return redeemTicket(ticket, needs).then((caller) => known(request, 'ticket', caller))
-  const cookie = readSessionCookie(request, needs.settings.publicUrl)
+  const cookie = cookieOf(request, needs.settings)
   if (cookie !== undefined) return session(request, cookie, { needs, known })
   return undefined
 }
@@ -114,6 +114,16 @@ function ticketOf(request: FastifyRequest): string | undefined {
   if (request.routeOptions.config.ticket !== true) return undefined
   const { ticket } = request.query as { ticket?: unknown }
   return typeof ticket === 'string' ? ticket : undefined
+}
+
+/**
+ * The session's secret. Not where a socket of a foreign page may say later who it is: there it is not what the page came
+ * with, but what the browser added because somebody is signed in here, and refused for that it could never say it.
+ */
+function cookieOf(request: FastifyRequest, { publicUrl }: GateSettings): string | undefined {
+  const isLate = request.routeOptions.config.lateCredential === true && isUpgrade(request)
+  const isForeign = request.headers.origin !== undefined && !isFromOurPage(request, publicUrl)
+  return isLate && isForeign ? undefined : readSessionCookie(request, publicUrl)
 }
 
 /** A foreign page may cause a GET, whose answer it cannot read. From a socket it could: CORS does not hold there. */

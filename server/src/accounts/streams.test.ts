@@ -128,13 +128,15 @@ test('a filter that is none, too large, without use or refused makes no token', 
   assert.deepEqual(await issue({ filter }), [400, undefined], 'what checks filters has refused it')
 })
 
-test('a socket is opened by a page of ours alone where a cookie opens it, and with a ticket or key from anywhere', async () => {
+test('a cookie opens a socket for a page of ours alone and counts for nothing elsewhere, where a ticket or key does', async () => {
   await using world = await openWorld({ http: { corsOrigins: ['https://app.example'] } })
   const cookie = await cookieFor(world)
   assert.equal(await world.open('/ws/user_1', { cookie, origin: world.url }), 101)
   assert.equal(world.callers.at(-1)?.kind, 'session')
-  for (const origin of ['https://evil.example', 'https://app.example', 'null', `${world.url}.evil.example`])
-    assert.equal(await world.open('/ws/user_1', { cookie, origin }), 403, origin)
+  for (const origin of ['https://evil.example', 'https://app.example', 'null', `${world.url}.evil.example`]) {
+    assert.equal(await world.open('/ws/user_1', { cookie, origin }), 101, origin)
+    assert.equal(world.callers.at(-1), undefined, `${origin}: nobody, until the socket says who it is`)
+  }
   assert.equal(await world.open('/ws/user_1', { cookie }), 403, 'no Origin at all')
   // The browser adds the cookie of this host to what a page on another port of it opens.
   const origin = 'http://127.0.0.1:3000'
@@ -150,7 +152,9 @@ test('behind https a page of PUBLIC_URL is ours', async () => {
   await using world = await openWorld({ settings: { publicUrl } })
   const cookie = await cookieFor(world)
   assert.equal(await world.open('/ws/user_1', { cookie, origin: publicUrl }), 101)
-  assert.equal(await world.open('/ws/user_1', { cookie, origin: 'http://pulse.example' }), 403)
+  assert.equal(world.callers.at(-1)?.kind, 'session')
+  assert.equal(await world.open('/ws/user_1', { cookie, origin: 'http://pulse.example' }), 101)
+  assert.equal(world.callers.at(-1), undefined)
 })
 
 test('without credentials (open) no foreign page opens a socket', async () => {
