@@ -16,9 +16,9 @@ const waitMsMax = 20_000
 // A page may bring 150 kB; what it is below that is room for a new library's next version.
 const scriptBytesMax = 142_000
 
-/** Starts a browser without a screen. */
-export const openBrowser = (): Promise<Browser> =>
-  chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] })
+/** Starts a browser without a screen, with more words for its command line if there are any. */
+export const openBrowser = (words: readonly string[] = []): Promise<Browser> =>
+  chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', ...words] })
 
 /** A browser window of somebody who has just opened it. What its console complained of is in `complaints`. */
 export interface Window extends AsyncDisposable {

@@ -1,25 +1,31 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { type Browser, chromium, type Page } from '@playwright/test'
 import { eventually } from '@pulse/dev/services/eventually'
 import { startPulse } from '@pulse/dev/services/pulse'
+import { type ServedPage, servePage } from '@pulse/dev/services/served-page'
 import { frameLimits } from '@pulse/protocol/frames'
+import { openBrowser, skipBrowser } from './browser.ts'
 import { type ProxyKind, type ProxyProcess, proxyProgram, startProxy } from './proxy-process.ts'
 import { EventStreamReader, FrameReader, idsOf, type Target, TestSocket } from './stream-client.ts'
 import { openStreamJourney, type StreamJourney } from './stream-journey.ts'
+import { openEventSource, openHook } from './stream-windows.ts'
 
 // Streams through the published proxies, and in a real browser, with and without one.
 
-const chromiumPath = '/usr/bin/chromium'
-const hasChromium = existsSync(chromiumPath)
 const publicUrl = 'https://pulse.example.com'
 const deploy = join(import.meta.dirname, '..', '..', 'deploy')
+const hookPage = join(import.meta.dirname, '..', '..', 'client', 'test', 'react-page.ts')
 /** A proxy that holds an answer back until its buffer is full holds it for ever here. */
 const soonMs = 5_000
+
+let page: ServedPage | undefined
+before(async () => {
+  if (!skipBrowser) page = await servePage(hookPage)
+})
+after(() => page?.[Symbol.asyncDispose]())
 
 const aPurchase = (n = 1) => ({
   ...{ event_id: randomUUID(), event_type: 'purchase', user_id: `user_${n}` },
@@ -73,8 +79,8 @@ function behind(kind: ProxyKind): void {
   }
 
   /** A test that is skipped, visibly, where the proxy cannot be had. */
-  const it = (title: string, body: (through: ProxyProcess) => Promise<void>) =>
-    test(title, async (t) => {
+  const it = (title: string, body: (through: ProxyProcess) => Promise<void>, skip: string | false = false) =>
+    test(title, { skip }, async (t) => {
       if (proxy === undefined) return t.skip(`${kind} is not installed and cannot be installed by this user`)
       await body(proxy)
     })
@@ -123,20 +129,22 @@ function behind(kind: ProxyKind): void {
     await assert.rejects(EventStreamReader.open(target, { subscriber: 'nobody' }), /404/)
   })
 
-  it('a real EventSource goes on by itself where it was after the proxy was away', async (through) => {
-    if (!hasChromium) return
+  const goOn =
+    'a real EventSource and the React hook of the published client go on by themselves where they were while the proxy was away'
+  const inBrowser = async (through: ProxyProcess) => {
     const rules = `MAP pulse.example.com:443 127.0.0.1:${through.tlsPort}`
     await followInBrowser({
       journey,
       origin: publicUrl,
-      args: [`--host-resolver-rules=${rules}`],
+      words: [`--host-resolver-rules=${rules}`],
       interrupt: () => through.restart(1_000),
     })
-  })
+  }
+  it(goOn, inBrowser, skipBrowser)
 }
 
-test('a real EventSource goes on by itself where it was after the server was killed and started again', {
-  skip: hasChromium ? false : `${chromiumPath} is missing`,
+test('a real EventSource and the React hook go on by themselves where they were while the server was killed and started again', {
+  skip: skipBrowser,
 }, async () => {
   await using journey = await openStreamJourney({ RATE_LIMIT_KEY: '' })
   const { server } = journey
@@ -145,7 +153,7 @@ test('a real EventSource goes on by itself where it was after the server was kil
   await followInBrowser({
     journey,
     origin: server.url,
-    args: [],
+    words: [],
     interrupt: async () => {
       await server.kill()
       const again = await startPulse(server.data, { PORT: port, RATE_LIMIT_KEY: '' })
@@ -157,72 +165,22 @@ test('a real EventSource goes on by itself where it was after the server was kil
 interface Followed {
   readonly journey: StreamJourney
   readonly origin: string
-  readonly args: readonly string[]
-  /** Breaks the connection; when it resolves there is a way to the server again. */
+  /** For the browser's command line. */
+  readonly words: readonly string[]
+  /** Breaks the connections; when it resolves there is a way to the server again. */
   readonly interrupt: () => Promise<void>
 }
 
-/** What the page has seen of its stream. */
-interface Seen {
-  readonly ids: readonly string[]
-  readonly opened: number
-  readonly errors: number
-  readonly checkpoints: number
-  readonly state: number
-}
-
-async function followInBrowser({ journey, origin, args, interrupt }: Followed): Promise<void> {
-  const subscriber = await journey.subscriber({ event_types: ['purchase'] })
-  await using browser = await openBrowser(args)
-  const { page } = browser
-  const { body } = await journey.call('POST', '/admin/sign-in-links', { role: 'viewer' })
-  await page.goto((body as unknown as { url: string }).url)
-  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
-  assert.equal(new URL(page.url()).origin, origin)
-  await page.evaluate(
-    ([name]) => {
-      const seen = { ids: [] as string[], opened: 0, errors: 0, checkpoints: 0, state: 0 }
-      const source = new EventSource(`/stream?subscriber=${name}`)
-      source.onopen = () => seen.opened++
-      source.onerror = () => seen.errors++
-      source.onmessage = ({ data }) => seen.ids.push(JSON.parse(data).event_id)
-      source.addEventListener('checkpoint', () => seen.checkpoints++)
-      Object.assign(globalThis, { look: () => ({ ...seen, state: source.readyState }) })
-    },
-    [subscriber],
-  )
-  const until = async (what: string, holds: (seen: Seen) => boolean) =>
-    eventually(
-      what,
-      async () => {
-        const seen = await page.evaluate<Seen>('look()')
-        return holds(seen) ? seen : undefined
-      },
-      30_000,
-    )
-  await until('the first checkpoint', ({ checkpoints }) => checkpoints > 0)
-  const before = [aPurchase(1), aPurchase(2)]
-  await journey.post(before)
-  await until('two events', ({ ids }) => ids.length === 2)
-  await interrupt()
-  const meanwhile = [aPurchase(3), aPurchase(4), aPurchase(5)]
-  await journey.post(meanwhile)
-  await until('it came back with what it missed', ({ ids, opened }) => opened >= 2 && ids.length >= 5)
-  const later = [aPurchase(6)]
-  await journey.post(later)
-  const { ids, errors, state } = await until('what comes now', (seen) => seen.ids.length >= 6)
-  const all = [before, meanwhile, later].map((events) => idsOf(events).toSorted())
-  assert.deepEqual([ids.slice(0, 2).toSorted(), ids.slice(2, 5).toSorted(), ids.slice(5)], all)
-  assert.ok(errors >= 1)
-  assert.equal(state, 1)
-}
-
-async function openBrowser(args: readonly string[]): Promise<{ page: Page } & AsyncDisposable> {
-  const browser: Browser = await chromium.launch({
-    executablePath: chromiumPath,
-    args: ['--no-sandbox', ...args],
-  })
+/** Two pages of a browser, one with an `EventSource` and one with the React hook, through one interruption. */
+async function followInBrowser({ journey, origin, words, interrupt }: Followed): Promise<void> {
+  const browser = await openBrowser(words)
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => browser.close())
   const context = await browser.newContext({ ignoreHTTPSErrors: true })
   context.setDefaultTimeout(20_000)
-  return { page: await context.newPage(), [Symbol.asyncDispose]: () => browser.close() }
+  const source = await openEventSource(await context.newPage(), { journey, origin })
+  const hook = await openHook(await context.newPage(), { journey, origin, address: String(page?.url) })
+  await Promise.all([source.begin(), hook.begin()])
+  await hook.sendWhile(interrupt)
+  await Promise.all([source.goOn(), hook.goOn()])
 }
