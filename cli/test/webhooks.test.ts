@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { verifyWebhook, type Webhook } from '@pulse/client'
+import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import { signWebhook } from '@pulse/protocol/webhook-signature'
 import type { Ran } from './run-pulse.ts'
 import { eventually, startTestServer, type TestServer } from './server.ts'
@@ -107,6 +108,20 @@ test('a webhook whose receiver is not there is made all the same, and a try says
   assert.match(tried.stderr, /^pulse: not delivered: .*ECONNREFUSED/)
 })
 
+test('a webhook shows the gap that its receiver was told of', async () => {
+  await using program = await openProgram()
+  const body = { subscriber_id: 'user_1', url: program.url, filter: { event_types: [freshType()] } }
+  const { position } = await server.client.webhooks.create(body)
+  // The same place in the log's life before this one, as after a restore.
+  const before = (parseStreamPosition(position) ?? []).map((one) => ({ ...one, epoch: one.epoch + 1 }))
+  const { id } = await server.client.webhooks.create({ ...body, position: formatStreamPosition(before) })
+  const shown = await eventually(async () => {
+    const { stdout } = await server.pulse(['webhooks', 'get', id])
+    return stdout.includes('the receiver was told') ? stdout : undefined
+  })
+  assert.match(shown, /gaps {10}1, last \S+Z\n {2}last gap {6}epoch; the receiver was told\n/)
+})
+
 test('listen checks signatures, tells repeats, and refuses what is forged', async () => {
   const secret = `whsec_${Buffer.from('a secret of this test only').toString('base64')}`
   await using listening = await startListening(['--secret', secret, '--json'])
@@ -186,7 +201,8 @@ test('listen follows the stream by itself and forwards its events signed, trying
   await eventually(async () => {
     const open = await server.client.streams.list()
     return (
-      open.data.some(({ state, subscriber }) => state === 'live' && subscriber?.startsWith('listen-')) || undefined
+      open.data.some(({ state, subscriber }) => state === 'live' && subscriber?.startsWith('listen-')) ||
+      undefined
     )
   })
   await send(type, 1, 2)

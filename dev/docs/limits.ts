@@ -2,6 +2,7 @@ import { filterNameLimits } from '@pulse/protocol/filter'
 import { frameLimits } from '@pulse/protocol/frames'
 import { limits } from '@pulse/protocol/limits'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
+import { webhookUrlCharsMax } from '@pulse/protocol/webhook'
 import {
   enrichedCharsMax,
   failureRate,
@@ -10,6 +11,7 @@ import {
   historySecondsMax,
   httpLimits,
   inFlightEventsMax,
+  letterLimits,
   linkSeconds,
   logDiskRatioMax,
   namesMax,
@@ -21,6 +23,7 @@ import {
   subscriptionLimits,
   ticketSeconds,
   tokenSecondsMax,
+  webhooksPerSubscriberMax,
 } from '@pulse/server/documentation'
 
 /** One line: what is limited, how much may be, what somebody beyond it gets, and the setting that changes it. */
@@ -42,6 +45,7 @@ export function limitsPage(): string {
     ['Reading', readingRows()],
     ['Filters', filterRows()],
     ['Streams', streamRows()],
+    ['Webhooks', webhookRows()],
     ['Connections and requests', httpRows()],
     ['Credentials', credentialRows()],
     ['Handlers', handlerRows()],
@@ -264,6 +268,47 @@ function streamRows(): readonly Row[] {
       what: 'sending streams away when a server stops',
       ...ofSetting('streamDrainMsMax', span),
       beyond: 'closed with 4503',
+    },
+  ]
+}
+
+function webhookRows(): readonly Row[] {
+  return [
+    {
+      what: 'webhooks of one subscriber',
+      most: number(webhooksPerSubscriberMax),
+      beyond: 'conflict',
+    },
+    {
+      what: 'characters of the address of a webhook',
+      most: number(webhookUrlCharsMax),
+      beyond: 'invalid_request',
+    },
+    {
+      what: 'requests for one event',
+      ...ofSetting('webhookAttempts', number),
+      beyond: 'a dead letter',
+    },
+    { what: 'time for an answer', ...ofSetting('webhookTimeoutMs', span), beyond: 'the attempt has failed' },
+    {
+      what: 'requests at a time to one receiver',
+      ...ofSetting('webhookConcurrency', number),
+      beyond: 'the next ones wait',
+    },
+    {
+      what: 'events of one webhook that were read and are not dealt with, one of each blocked key among them',
+      most: number(letterLimits.openMax),
+      beyond: 'no more are read; the log keeps them',
+    },
+    {
+      what: 'events of one webhook from the first that is not dealt with to the last that was read',
+      most: number(letterLimits.spanMax),
+      beyond: 'no more are read; the log keeps them',
+    },
+    {
+      what: 'events of one webhook that wait behind blocked keys',
+      most: number(letterLimits.parkedMax),
+      beyond: 'dead letters at once',
     },
   ]
 }

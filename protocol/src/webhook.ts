@@ -2,11 +2,14 @@ import { z } from 'zod'
 import { conditionSchema, subscriberIdSchema } from './filter.ts'
 import { gapReasons } from './frames.ts'
 
+/** Characters of the address that events go to. */
+export const webhookUrlCharsMax = 2_048
+
 /** The address that events go to; the server says in its own words what is wrong with one that it does not take. */
 const url = z
   .string()
   .min(1)
-  .max(2_048)
+  .max(webhookUrlCharsMax)
   .describe(
     'Where each event is sent with POST. `https`, and of the public internet unless the server allows others.',
   )
@@ -74,16 +77,14 @@ export const webhookSchema = z
       .datetime()
       .nullable()
       .describe(
-        'When the oldest event was received that was sent and is not dealt with yet: so far it is behind. Null when none waits.',
+        'When the oldest event was received that was read for it and is not dealt with yet: so far it is behind. Null when none waits.',
       ),
     parked: z
       .int()
       .describe(
         'Events that wait behind one of their key which the receiver does not take, while it takes others.',
       ),
-    gaps: z
-      .int()
-      .describe('Times that the log did not reach back to its position, so that events were never sent.'),
+    gaps: z.int().describe('Times that events could not be sent any more; `reason` in `last_gap` says why.'),
     last_gap: z
       .object({
         from: z.string().describe('Position from which events were never sent.'),

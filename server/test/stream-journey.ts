@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { openPostgresLog } from '@pulse/log/postgres'
-import { parseStreamPosition } from '@pulse/protocol/stream-position'
+import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import { type Journey, startJourney } from './journey.ts'
 import { FrameReader } from './stream-client.ts'
 
@@ -85,6 +85,10 @@ export function metric(text: string, name: string, labels: Readonly<Record<strin
   }
   return 0
 }
+
+/** The same place in the log's life before this one, as after a restore. */
+export const ofAnotherLog = (position: string) =>
+  formatStreamPosition((parseStreamPosition(position) ?? []).map((one) => ({ ...one, epoch: one.epoch + 1 })))
 
 /** Forgets what lies below a position, as retention does in time. */
 export async function trimTo({ server }: StreamJourney, position: string): Promise<void> {

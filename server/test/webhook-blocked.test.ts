@@ -209,6 +209,36 @@ test('what waits is given up one after the other, as dead letters that can be se
   assert.equal(receiver.requests.at(-1)?.id, letter.event.event_id)
 })
 
+test('a server that finds a hundred blocked keys and more sends what comes of others', async () => {
+  const bad = Array.from({ length: 150 }, (_, n) => `bad_${n}`)
+  await using receiver = await openReceiver(({ event }, response) => {
+    void response.writeHead(event.user_id.startsWith('bad') ? 500 : 200).end()
+  })
+  await using world = await openBlocked(receiver, { WEBHOOK_RETRY_MAX_MS: '5000' })
+  await world.post(bad)
+  // Others have to be taken between two failures of each.
+  const areBlocked = async () => {
+    await world.post(fill('good', 5))
+    return (await world.shown()).parked === bad.length || undefined
+  }
+  await eventually('all are blocked', areBlocked, 30_000)
+  for (let n = 1; n < 10; n++) await world.post(bad)
+  await parkedOf(world, (parked) => parked === 1_500)
+  await world.restart('kill')
+  const before = receiver.requests.length
+  const usersSince = () => new Set(receiver.requests.slice(before).map(({ event }) => event.user_id))
+  const areFound = async () => {
+    const users = usersSince()
+    return bad.every((user) => users.has(user)) || undefined
+  }
+  await eventually('all that waits is found', areFound, 30_000)
+  // Were there no room, this one would still come, and be the last.
+  await world.post(['bad_new'])
+  await eventually('one more comes', async () => usersSince().has('bad_new') || undefined, 15_000)
+  await world.post(fill('late', 20))
+  await comes(receiver, 'late', 20)
+})
+
 test('an outage parks nothing: the log keeps what comes', async () => {
   let isDown = true
   await using receiver = await openReceiver((_request, response) => {

@@ -6,10 +6,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
 import { startPulse } from '@pulse/dev/services/pulse'
-import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
 import type { NewWebhook, Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
-import { openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
+import { ofAnotherLog, openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
 import { isSigned, openReceiver, type ReceivedRequest } from './webhook-receiver.ts'
 
 // A receiver is told of events that it will not get, before it gets those that follow.
@@ -38,10 +37,6 @@ const shown = (call: Call, id: string, is: (webhook: Webhook) => boolean) =>
   )
 
 const typesOf = (requests: readonly ReceivedRequest[]) => requests.map(({ event }) => event.event_type)
-
-/** The same place in the log's life before this one, as after a restore. */
-const ofAnotherLog = (position: string) =>
-  formatStreamPosition((parseStreamPosition(position) ?? []).map((one) => ({ ...one, epoch: one.epoch + 1 })))
 
 const anEvent = (type: string, user = 'u') => ({
   ...{ event_id: randomUUID(), event_type: type, user_id: user, properties: {} },
@@ -91,20 +86,31 @@ test('what retention took is told in a signed message, before what follows, unti
 
 test('a receiver that never takes the message gets what follows after the last attempt, and the webhook says so', async () => {
   const type = `gap.${randomUUID().slice(0, 8)}`
-  await using receiver = await openReceiver(({ event }, response) => {
-    void response.writeHead(event.event_type === 'pulse.gap' ? 400 : 200).end()
+  let letGo = () => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  await using receiver = await openReceiver(async ({ event }, response) => {
+    const isGap = event.event_type === 'pulse.gap'
+    if (isGap) await held
+    response.writeHead(isGap ? 400 : 200).end()
   })
   const filter = { event_types: [type] }
   const position = ofAnotherLog(await journey.end())
   const body = { subscriber_id: `gap_${randomUUID()}`, url: receiver.url, filter, position }
   const { id } = (await journey.call('POST', '/webhooks', body)).body as unknown as NewWebhook
   await receiver.count(1)
-  await journey.post([anEvent(type)])
+  const { received_at } = (await journey.call('POST', '/events', anEvent(type))).body
+  // What is kept behind the message makes the webhook late, before the first answer too.
+  const late = await shown(journey.call, id, ({ waiting_since }) => waiting_since !== null)
+  assert.deepEqual([Date.parse(late.waiting_since ?? ''), late.failures], [Date.parse(received_at), 0])
+  letGo()
   await receiver.count(5)
   assert.deepEqual(typesOf(receiver.requests), [...Array(4).fill('pulse.gap'), type])
   const told = await shown(journey.call, id, ({ delivered }) => delivered === 1)
-  const { gaps, given_up, last_gap } = told
+  const { gaps, given_up, last_gap, waiting_since } = told
   assert.deepEqual([gaps, given_up, last_gap?.reason, last_gap?.told], [1, 0, 'epoch', 'never'])
+  assert.equal(waiting_since, null)
 })
 
 test('a gap that a killed server could not tell of is told by the next one, with the same id, and counted once', async (t) => {

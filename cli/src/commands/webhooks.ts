@@ -110,8 +110,14 @@ const colours: Readonly<Record<Webhook['status'], Style>> = {
   failing: 'red',
 }
 
+const gapTold: Readonly<Record<NonNullable<Webhook['last_gap']>['told'], string>> = {
+  not_yet: 'the receiver has not been told yet',
+  yes: 'the receiver was told',
+  never: 'the receiver could not be told',
+}
+
 function show(terminal: Terminal, webhook: Webhook): void {
-  const { status, reason, filter } = webhook
+  const { status, reason, filter, last_gap } = webhook
   const row = (name: string, value: string) => terminal.print(`  ${name.padEnd(14)}${value}`)
   terminal.print(terminal.style('bold', printable(webhook.url)))
   row('id', webhook.id)
@@ -127,6 +133,7 @@ function show(terminal: Terminal, webhook: Webhook): void {
   row('waiting since', webhook.waiting_since ?? 'nothing waits')
   row('parked', webhook.parked === 0 ? 'none' : `${count(webhook.parked)} behind blocked keys`)
   row('gaps', webhook.gaps === 0 ? 'none' : `${count(webhook.gaps)}, last ${webhook.last_gap_at}`)
+  if (last_gap) row('last gap', `${last_gap.reason}; ${gapTold[last_gap.told]}`)
   row('last success', webhook.last_success_at ?? 'never')
   row('last failure', webhook.last_failure_at ?? 'never')
   row('position', webhook.position)

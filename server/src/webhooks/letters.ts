@@ -32,13 +32,19 @@ export interface LettersNeeds extends Pick<ParkingNeeds, 'park' | 'next'> {
   readonly unread: (error: unknown) => void
 }
 
-const limits = {
+/** Of one webhook. */
+export const letterLimits = {
   /** Letters that have not been dealt with, beyond which no more are taken: an outage costs no more memory. */
   openMax: 1_000,
   /** Letters from the first open one of a partition to its last: a crash sends so many again. */
   spanMax: 10_000,
   /** Events that one webhook keeps in the database; those of blocked keys beyond are dead letters at once. */
   parkedMax: 100_000,
+  /**
+   * So many of a blocked key are taken out at a time once one of it was taken; else only one: the receiver may refuse the
+   * others too, and those of a hundred keys would leave no room for anything else.
+   */
+  takenOutMax: 10,
 } as const
 
 /** When the event was received, in milliseconds since 1970; infinite for what no stream brought. */
@@ -92,13 +98,13 @@ export class Letters {
         for (const letter of letters) this.#line(letter)
       },
       kept: (key) => {
-        if (!this.#keys.has(key)) this.#parking.load(key)
+        if (!this.#keys.has(key)) this.#parking.load(key, 1)
       },
     })
   }
 
   get hasRoom(): boolean {
-    if (this.#count >= limits.openMax || this.#span.length >= limits.spanMax) this.#wasFull = true
+    if (this.#count >= letterLimits.openMax || this.#span.length >= letterLimits.spanMax) this.#wasFull = true
     return !this.#wasFull
   }
 
@@ -125,7 +131,10 @@ export class Letters {
   /** When the oldest event was received that is not dealt with; undefined if there is none. */
   waitingSince(): Date | undefined {
     let oldest = Number.POSITIVE_INFINITY
-    for (const [first] of this.#keys.values()) if (first) oldest = Math.min(oldest, receivedMs(first.letter))
+    // The first of a key is not always its oldest: it may have been redriven.
+    for (const line of this.#keys.values())
+      for (const { letter } of line) oldest = Math.min(oldest, receivedMs(letter))
+    for (const letter of this.#gap?.behind ?? []) oldest = Math.min(oldest, receivedMs(letter))
     return oldest === Number.POSITIVE_INFINITY ? undefined : new Date(oldest)
   }
 
@@ -211,12 +220,12 @@ export class Letters {
       case 'taken':
         this.#taken++
         taken(letter)
-        return this.#settle(open)
+        return this.#settle(open, letterLimits.takenOutMax)
       case 'again':
         failed(letter, verdict.failure)
         if (verdict.quietMs !== undefined)
           this.#quietUntil = Math.max(this.#quietUntil, performance.now() + verdict.quietMs)
-        this.#blockIfOthersWereTaken(open)
+        this.#makeWay(open)
         return this.#later(verdict.delayMs, () => {
           this.#ready.push(letter.key)
           this.#pump()
@@ -224,7 +233,7 @@ export class Letters {
       case 'given_up':
         failed(letter, verdict.failure)
         await bury({ letter, failure: verdict.failure, attempts: open.attempts })
-        return this.#settle(open)
+        return this.#settle(open, 1)
       case 'gone':
         this.#isStopping = true
         return gone()
@@ -233,24 +242,27 @@ export class Letters {
     }
   }
 
-  /** The first failure of a letter says little: it may be the beginning, or the end, of an outage. */
-  #blockIfOthersWereTaken(open: Open): void {
+  /** Keeps what waits behind a letter that failed out of this memory: in the database, where some of it may be still. */
+  #makeWay(open: Open): void {
     const { letter, takenBefore } = open
     open.takenBefore = this.#taken
-    if (takenBefore === undefined || takenBefore === this.#taken) return
-    if (letter.from.kind === 'gap') return
-    if (this.#parking.has(letter.key)) this.#putBack(open)
-    else this.#block(open)
+    // The first failure of a letter says little: it may be the beginning, or the end, of an outage.
+    const isOutage = takenBefore === undefined || takenBefore === this.#taken
+    if (letter.from.kind === 'parked') this.#putBack(open, letter.from.row)
+    else if (!isOutage && letter.from.kind !== 'gap' && !this.#parking.has(letter.key)) this.#block(open)
   }
 
-  /** What was taken out behind one that fails again is in the database still, and need not wait here. */
-  #putBack(first: Open): void {
-    const { key, from } = first.letter
-    const line = this.#keys.get(key)
-    if (from.kind !== 'parked' || !line) return
+  /**
+   * What was taken out behind it. At the first failure, and in an outage too: with many such keys this may be all that
+   * fills the memory, so that nothing else comes that could be taken.
+   */
+  #putBack(first: Open, row: ParkedRow): void {
+    const { key } = first.letter
+    const line = this.#keys.get(key) ?? []
     const others = line.filter((open) => open === first || open.letter.from.kind !== 'parked')
+    if (others.length === line.length) return
     this.#keys.set(key, others)
-    this.#parking.putBack(key, line.length - others.length, from.row)
+    this.#parking.putBack(key, line.length - others.length, row)
     this.#fewer(line.length - others.length)
   }
 
@@ -277,9 +289,10 @@ export class Letters {
 
   /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
   #park(letter: Letter): void {
-    if (this.#parking.waiting < limits.parkedMax) this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
+    if (this.#parking.waiting < letterLimits.parkedMax)
+      this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
     else {
-      const message = `${limits.parkedMax} events wait behind others of their keys`
+      const message = `${letterLimits.parkedMax} events wait behind others of their keys`
       this.#keep(this.#needs.bury({ letter, failure: { errorClass: 'Blocked', message }, attempts: 0 }), 1)
     }
   }
@@ -293,7 +306,8 @@ export class Letters {
     )
   }
 
-  #settle(open: Open): void {
+  /** `countMax`: of its key, if it waits in the database, so many are taken out next. */
+  #settle(open: Open, countMax: number): void {
     const { key, from } = open.letter
     this.#span.delete(open)
     const line = this.#keys.get(key)
@@ -301,7 +315,7 @@ export class Letters {
     if (line && line.length > 0) this.#ready.push(key)
     else {
       this.#keys.delete(key)
-      this.#parking.load(key)
+      this.#parking.load(key, countMax)
     }
     if (from.kind === 'gap') this.#passGap()
     this.#fewer(1)
@@ -316,7 +330,10 @@ export class Letters {
 
   #fewer(count: number): void {
     this.#count -= count
-    if (!this.#wasFull || this.#count > limits.openMax / 2 || this.#span.length > limits.spanMax / 2) return
+    if (!this.#wasFull || this.#span.length > letterLimits.spanMax / 2) return
+    // Half of what blocked keys leave: hundreds of them would otherwise never let it go on.
+    const roomMin = Math.max(1, (letterLimits.openMax - this.#parking.keys) / 2)
+    if (letterLimits.openMax - this.#count < roomMin) return
     this.#wasFull = false
     this.#needs.drained()
   }

@@ -39,6 +39,7 @@ export class Mailbox implements Connection, Encoding {
 
   event(delivery: DeliveryRecord, own: Own): Buffer {
     this.#needs.take(delivery, own)
+    this.#needs.moved()
     return nothing
   }
 

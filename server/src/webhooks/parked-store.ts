@@ -1,9 +1,7 @@
 import type pg from 'pg'
 import { ask, instantSql, inTime } from '../database/ask.ts'
 import { type FoundKey, letterOfParked, type ParkedLetter, type ParkedRow } from './letter.ts'
-
-/** So many of a key are taken out at a time: they are sent one after the other, and wait in memory until then. */
-const takenOutMax = 10
+import type { NextOf } from './parking.ts'
 
 /** Keeps events that wait, and forgets those that wait no more, in the transaction of `tx`. */
 export async function storeParked(
@@ -47,11 +45,11 @@ export async function parkedByKey(pool: pg.Pool, webhookId: string): Promise<rea
   })
 }
 
-/** The next events of a key that wait, behind `after`, in order; some of them. */
+/** The next events of a key that wait, behind `after`, in order; `countMax` at most. */
 export async function nextParked(
   pool: pg.Pool,
   webhookId: string,
-  { key, after }: { readonly key: string; readonly after: ParkedRow | undefined },
+  { key, after, countMax }: NextOf & { readonly key: string },
 ): Promise<readonly ParkedLetter[]> {
   const { rows } = await ask<ParkedRow & pg.QueryResultRow>(
     pool,
@@ -59,7 +57,7 @@ export async function nextParked(
        ${instantSql('received_at')} as received_at
      from webhook_parked where webhook_id = $1 and key = $2 and (log_epoch, record_offset) > ($3, $4)
      order by log_epoch, record_offset limit $5`,
-    [webhookId, key, after?.log_epoch ?? -1, after?.record_offset ?? -1, takenOutMax],
+    [webhookId, key, after?.log_epoch ?? -1, after?.record_offset ?? -1, countMax],
   )
   return rows.map(letterOfParked)
 }

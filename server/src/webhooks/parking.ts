@@ -1,10 +1,16 @@
 import type { FoundKey, ParkedLetter, ParkedRow } from './letter.ts'
 
+/** Which of the events of a key are wanted. */
+export interface NextOf {
+  readonly after: ParkedRow | undefined
+  readonly countMax: number
+}
+
 export interface ParkingNeeds {
   /** Keeps it; from the call on the position may pass it. Resolves when that is committed, rejects if never. */
   readonly park: (row: ParkedRow) => Promise<void>
-  /** The next of a key behind one of them, in order, a few at a time. */
-  readonly next: (key: string, after: ParkedRow | undefined) => Promise<readonly ParkedLetter[]>
+  /** The next of a key behind one of them, in order. */
+  readonly next: (key: string, which: NextOf) => Promise<readonly ParkedLetter[]>
   /** These are to be sent now. */
   readonly loaded: (letters: readonly ParkedLetter[]) => void
   /** One more of this key was committed. */
@@ -44,6 +50,11 @@ export class Parking {
     return this.#waiting
   }
 
+  /** Keys that have events here. */
+  get keys(): number {
+    return this.#lines.size
+  }
+
   has(key: string): boolean {
     return this.#lines.has(key)
   }
@@ -59,7 +70,7 @@ export class Parking {
       this.#lines.set(key, { ...fresh })
       this.#highest.set(key, highest)
       this.#add(key, count)
-      this.load(key)
+      this.load(key, 1)
     }
   }
 
@@ -92,21 +103,21 @@ export class Parking {
     this.#add(key, count)
   }
 
-  /** Nothing of this key is being sent: the next are taken out, or it is a key like any other again. */
-  load(key: string): void {
+  /** Nothing of this key is being sent: so many of the next are taken out, or it is a key like any other again. */
+  load(key: string, countMax: number): void {
     const line = this.#lines.get(key)
     if (!line || line.loading) return
     if (line.waiting === 0) this.#lines.delete(key)
-    else void this.#load(key, line)
+    else void this.#load(key, line, countMax)
   }
 
-  async #load(key: string, line: Line): Promise<void> {
+  async #load(key: string, line: Line, countMax: number): Promise<void> {
     line.loading = true
     try {
       let letters: readonly ParkedLetter[]
       do {
         line.again = false
-        letters = await this.#ask(key, line.last)
+        letters = await this.#ask(key, { after: line.last, countMax })
       } while (letters.length === 0 && line.again)
       line.loading = false
       line.last = letters.at(-1)?.from.row ?? line.last
@@ -120,8 +131,8 @@ export class Parking {
   }
 
   /** One question at a time: a server that takes over may find many keys, and others need the database too. */
-  #ask(key: string, last: ParkedRow | undefined): Promise<readonly ParkedLetter[]> {
-    const answer = this.#asked.then(() => this.#needs.next(key, last))
+  #ask(key: string, which: NextOf): Promise<readonly ParkedLetter[]> {
+    const answer = this.#asked.then(() => this.#needs.next(key, which))
     this.#asked = answer.then(
       () => {},
       () => {},

@@ -13,8 +13,10 @@ import { webhookRoutes } from './webhook-routes.ts'
 import { WebhookLeases, type WebhookRow, WebhookStore, webhooksWithWaiting } from './webhook-store.ts'
 import { Worker, type WorkersNeeds } from './worker.ts'
 
+/** Webhooks of one subscriber. */
+export const webhooksPerSubscriberMax = 20
+
 const limits = {
-  perSubscriberMax: 20,
   /** A webhook of a server that fell silent is taken over after this and one more turn. */
   leaseMs: 6_000,
   /** What nobody has confirmed for so long is called off before somebody else may begin. */
@@ -63,7 +65,7 @@ export function openWebhooks(needs: WebhooksNeeds): Webhooks {
   const report = createWebhookReport({ log: needs.logger, metrics: needs.metrics })
   const { allowPrivate, timeoutMs } = needs.settings
   const sender = createSender({ ...needs, allowPrivate, timeoutMs })
-  const store = new WebhookStore(needs.pool, limits)
+  const store = new WebhookStore(needs.pool, { perSubscriberMax: webhooksPerSubscriberMax })
   const holder = new Holder({ ...needs, store, sender, report })
   holder.start()
   return {

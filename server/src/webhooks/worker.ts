@@ -198,7 +198,7 @@ export class Worker {
       },
       bury: (dead) => this.#bury(progress, dead),
       park: (row) => progress.park(row),
-      next: (key, after) => nextParked(pool, id, { key, after }),
+      next: (key, which) => nextParked(pool, id, { key, ...which }),
       parked: (letter) => parkedOf(id, letter),
       blocked: ({ eventId }) => report.blocked(id, eventId),
       unread: (error) => {
