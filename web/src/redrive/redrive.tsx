@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { type DeadLetter, failureFacts, pulse, remedyOf, sessionQuery } from '../api/api.ts'
-import { handlerName } from '../dead-letters/handlers.ts'
+import { handlerName, webhookOf } from '../dead-letters/handlers.ts'
 import { Button, Failure, useToast } from '../design/design.ts'
 
 /** Sends one dead letter to its handler again, after asking. Says why not to whoever may not. */
@@ -31,8 +31,10 @@ export function Redrive({ letter, onDone }: { letter: DeadLetter; onDone?: () =>
       {asked ? (
         <div className="flex flex-wrap items-center gap-2">
           <p className="mr-auto text-sm">
-            Send this event to <code className="font-mono">{handlerName(letter.handler)}</code> again? Its id
-            stays the same, so what it already did is not done twice.
+            Send this event to <code className="font-mono">{handlerName(letter.handler)}</code> again?{' '}
+            {webhookOf(letter.handler) === undefined
+              ? 'Its id stays the same, so what it already did is not done twice.'
+              : 'Its webhook-id stays the same, by which the receiver can tell if it has it already.'}
           </p>
           <Button look="quiet" onClick={() => setAsked(false)} disabled={redrive.isPending}>
             Cancel

@@ -45,6 +45,21 @@ function wishOf({ subscriber, url, hasFilter, draft }: WebhookFields): WebhookWi
   return { subscriber_id: subscriber.trim(), url: url.trim(), filter }
 }
 
+/**
+ * What the wish changes of a webhook that is stored; undefined if nothing. That is read as the form shows it: stored, a
+ * filter may leave out members that the form has.
+ */
+export function changeOf(
+  webhook: Pick<WebhookWish, 'url' | 'filter'>,
+  wish: WebhookWish,
+): Partial<Pick<WebhookWish, 'url' | 'filter'>> | undefined {
+  const stored = wishOf(fieldsOf({ ...webhook, subscriber_id: wish.subscriber_id }))
+  const isSame = !('field' in stored) && JSON.stringify(wish.filter) === JSON.stringify(stored.filter)
+  const url = wish.url === webhook.url ? {} : { url: wish.url }
+  const change = { ...url, ...(isSame ? {} : { filter: wish.filter }) }
+  return Object.keys(change).length > 0 ? change : undefined
+}
+
 /** What the server said about one field; undefined if it said nothing about it. */
 function refusalOf(error: unknown, field: Field): string | undefined {
   if (!(error instanceof PulseError)) return undefined
@@ -57,21 +72,27 @@ export const isAboutAField = (error: unknown): boolean =>
   misreadingOf(error) !== undefined ||
   (['subscriber_id', 'url'] as const).some((field) => refusalOf(error, field) !== undefined)
 
-/** Keeps what is written, and what is missing in it. `read` is the wish, or undefined if something is missing. */
-export function useWebhookFields(first: WebhookFields) {
-  const [fields, setFields] = useState(first)
+/**
+ * Keeps what is written, until `forget`, and what is missing in it. A field that was not written in shows what is stored,
+ * so what somebody else changes meanwhile is not changed back. `read` is the wish, or undefined if something is missing.
+ */
+export function useWebhookFields(stored: WebhookFields) {
+  const [written, setWritten] = useState<Partial<WebhookFields>>({})
   const [flaw, setFlaw] = useState<Flaw>()
+  const fields = { ...stored, ...written }
+  const write = (part: Partial<WebhookFields>) => setWritten({ ...written, ...part })
+  const forget = () => setWritten({})
   const read = (): WebhookWish | undefined => {
     const wish = wishOf(fields)
     setFlaw('field' in wish ? wish : undefined)
     return 'field' in wish ? undefined : wish
   }
-  return { fields, setFields, flaw, read }
+  return { fields, written, write, forget, flaw, read }
 }
 
 /** Whose events are sent, where to, and which. */
 export function WebhookForm({
-  form: { fields, setFields, flaw },
+  form: { fields, write, flaw },
   isNew,
   refusal,
   onSend,
@@ -91,7 +112,7 @@ export function WebhookForm({
           value={subscriber}
           data-focus
           placeholder="user_1"
-          onChange={(typed) => setFields({ ...fields, subscriber: typed.target.value })}
+          onChange={(typed) => write({ subscriber: typed.target.value })}
           hint="Whose events are sent."
           error={flawOf('subscriber_id')}
         />
@@ -101,14 +122,14 @@ export function WebhookForm({
         value={url}
         inputMode="url"
         placeholder="https://hooks.example.com/pulse"
-        onChange={(typed) => setFields({ ...fields, url: typed.target.value })}
+        onChange={(typed) => write({ url: typed.target.value })}
         hint="Takes a POST per event. https, of the public internet."
         error={flawOf('url')}
       />
       <SelectField
         label="What is sent"
         value={hasFilter ? 'own' : 'stored'}
-        onChange={(chosen) => setFields({ ...fields, hasFilter: chosen.target.value === 'own' })}
+        onChange={(chosen) => write({ hasFilter: chosen.target.value === 'own' })}
       >
         <option value="stored">What the stored filters let through</option>
         <option value="own">What a filter of its own lets through</option>
@@ -116,7 +137,7 @@ export function WebhookForm({
       {hasFilter && (
         <FilterForm
           draft={draft}
-          onChange={(changed) => setFields({ ...fields, draft: changed })}
+          onChange={(changed) => write({ draft: changed })}
           onSend={onSend}
           flaw={flaw?.field === 'filter' ? flaw.text : undefined}
           misreading={misreadingOf(refusal)}

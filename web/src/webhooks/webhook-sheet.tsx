@@ -19,7 +19,7 @@ import { useLiveInterval } from '../shell/shell.tsx'
 import { GivenUp } from './given-up.tsx'
 import { type Webhook, type WebhookChange, webhookKeys, webhookQuery, webhooks } from './queries.ts'
 import { TestOutcome, useTestEvent } from './test-event.tsx'
-import { fieldsOf, isAboutAField, useWebhookFields, WebhookForm } from './webhook-form.tsx'
+import { changeOf, fieldsOf, isAboutAField, useWebhookFields, WebhookForm } from './webhook-form.tsx'
 import { Behind, WebhookBadge } from './webhook-state.tsx'
 
 /** What is done to a webhook; `deleted` ends it. */
@@ -59,10 +59,24 @@ function Trouble({ webhook: { status, reason } }: { webhook: Webhook }) {
   )
 }
 
+type LastGap = NonNullable<Webhook['last_gap']>
+
+const gapReasons: Record<LastGap['reason'], string> = {
+  retention: 'The log did not reach back so far',
+  epoch: 'The log is another one',
+  corrupt: 'A batch of the log is damaged',
+  dropped: 'Events were dropped',
+}
+const gapTold: Record<LastGap['told'], string> = {
+  not_yet: 'the receiver has not been told yet',
+  yes: 'the receiver was told',
+  never: 'the receiver could not be told',
+}
+
 const Never = () => <span className="text-faint">never</span>
 
 function Particulars({ webhook }: { webhook: Webhook }) {
-  const { gaps, last_gap_at, last_success_at, last_failure_at } = webhook
+  const { gaps, last_gap, last_gap_at, last_success_at, last_failure_at } = webhook
   return (
     <Facts>
       <Fact name="State">
@@ -91,6 +105,11 @@ function Particulars({ webhook }: { webhook: Webhook }) {
           </span>
         )}
       </Fact>
+      {last_gap && (
+        <Fact name="Last gap">
+          {gapReasons[last_gap.reason]}; {gapTold[last_gap.told]}
+        </Fact>
+      )}
       <Fact name="Last success">{last_success_at ? <ExactInstant at={last_success_at} /> : <Never />}</Fact>
       <Fact name="Last failure">{last_failure_at ? <ExactInstant at={last_failure_at} /> : <Never />}</Fact>
       <Fact name="Made">
@@ -103,29 +122,26 @@ function Particulars({ webhook }: { webhook: Webhook }) {
   )
 }
 
-/** What of the wish is new; undefined if nothing is. */
-function changeOf(webhook: Webhook, wish: Pick<Webhook, 'url' | 'filter'>): WebhookChange | undefined {
-  const url = wish.url === webhook.url ? {} : { url: wish.url }
-  const isSame = JSON.stringify(wish.filter) === JSON.stringify(webhook.filter)
-  const change = { ...url, ...(isSame ? {} : { filter: wish.filter }) }
-  return Object.keys(change).length > 0 ? change : undefined
-}
-
 function useActions(webhook: Webhook, onClose: () => void) {
   const form = useWebhookFields(fieldsOf(webhook))
   const [wanted, setWanted] = useState<Deed>()
-  const show = useToast()
+  /** What was written when there was nothing to change; it is said until something else is. */
+  const [vain, setVain] = useState<typeof form.written>()
   const sent = useTestEvent()
   const deeds = useDeeds(webhook, onClose)
   const askToChange = () => {
     deeds.reset()
     const wish = form.read()
     const change = wish && changeOf(webhook, wish)
+    setVain(wish && !change ? form.written : undefined)
     if (change) setWanted({ kind: 'changed', change })
-    else if (wish) show('Nothing to change: it is stored like that already.')
   }
-  const act = (deed: Deed) => deeds.mutate(deed, { onSettled: () => setWanted(undefined) })
-  return { form, wanted, setWanted, sent, deeds, askToChange, act }
+  const act = (deed: Deed) =>
+    deeds.mutate(deed, {
+      onSuccess: () => deed.kind === 'changed' && form.forget(),
+      onSettled: () => setWanted(undefined),
+    })
+  return { form, isVain: vain === form.written, wanted, setWanted, sent, deeds, askToChange, act }
 }
 
 function Actions({
@@ -183,7 +199,7 @@ function Actions({
 
 function Loaded({ webhook, onClose }: { webhook: Webhook; onClose: () => void }) {
   const actions = useActions(webhook, onClose)
-  const { form, sent, deeds, askToChange } = actions
+  const { form, isVain, sent, deeds, askToChange } = actions
   const may = useQuery(sessionQuery).data?.scopes.includes('filters:write')
   return (
     <Sheet
@@ -204,6 +220,10 @@ function Loaded({ webhook, onClose }: { webhook: Webhook; onClose: () => void })
       <GivenUp webhookId={webhook.id} count={webhook.given_up} />
       <h3 className="mt-4 mb-2 font-semibold">Where to, and what</h3>
       <WebhookForm form={form} isNew={false} refusal={deeds.error} onSend={askToChange} />
+      {/* Not in passing: that would be said behind the sheet. */}
+      <p role="status" className="mt-2 text-sm text-muted">
+        {isVain && 'Nothing to change: it is stored like that already.'}
+      </p>
       {deeds.isError && !isAboutAField(deeds.error) && (
         <div className="-mx-4">
           <Failure facts={failureFacts(deeds.error)} remedy={remedyOf(deeds.error)} />
