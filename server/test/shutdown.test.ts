@@ -157,7 +157,7 @@ test('EF-11 SIGTERM in front of a long backlog: the events in work are committed
   await eventually('some are done', async () => ((await slow.begun()).length > 20 ? true : undefined), 10_000)
   const askedMs = performance.now()
   assert.equal(await server.stop(), 0)
-  assert.ok(performance.now() - askedMs < 5_000, 'it went on with its backlog')
+  assert.ok(performance.now() - askedMs < exitMsMax, 'it went on with its backlog')
   const begun = await slow.begun()
   assert.ok(begun.length < 300)
   assert.equal(await slow.rows(), begun.length, 'what was in work is not committed')
@@ -185,11 +185,11 @@ test('a signal that arrives twice at once is one; a second one later ends the se
   const later = async () => (performance.now() - askedMs > 700 ? true : undefined)
   await eventually('it is no echo any more', later, 2_000)
   assert.equal(await pressed.stop(), 143, pressed.log().slice(-2_000))
-  assert.ok(performance.now() - askedMs < 2_000)
+  assert.ok(performance.now() - askedMs < exitMsMax)
   await slow.start(0)
   await eventually(
     'the next server does it',
     async () => ((await slow.rows()) === 2 ? true : undefined),
-    15_000,
+    30_000,
   )
 })

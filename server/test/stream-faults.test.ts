@@ -157,8 +157,10 @@ test('ES-24 neither filters nor log can be read when a stream begins: 4500 and 5
 })
 
 test('SIGTERM with streams attached: not ready first, everybody is told and moved within the window, nothing is missed by who comes back', async (t) => {
-  const windowMs = 1_500
-  await using journey = await openStreamJourney({ RATE_LIMIT_KEY: '', STREAM_DRAIN_MS_MAX: String(windowMs) })
+  const windowMs = 5_000
+  await using journey = await openStreamJourney({
+    ...{ RATE_LIMIT_KEY: '', STREAM_DRAIN_MS_MAX: String(windowMs), DRAIN_MS_MAX: '60000' },
+  })
   const { server } = journey
   const subscribers = await Promise.all(
     Array.from({ length: 5 }, () => journey.subscriber({ event_types: ['purchase'] })),
@@ -194,7 +196,7 @@ test('SIGTERM with streams attached: not ready first, everybody is told and move
   assert.deepEqual(new Set(ended.map(({ code }) => code)), new Set([4503]))
   const times = ended.map(({ ms }) => ms).sort((a, b) => a - b)
   t.diagnostic(`closed from ${Math.round(times[0] ?? 0)} to ${Math.round(times.at(-1) ?? 0)} ms`)
-  assert.ok((times.at(-1) ?? 0) < windowMs + 3_000)
+  assert.ok((times.at(-1) ?? 0) < windowMs * 3, 'not by the end of the process')
   assert.ok((times.at(-1) ?? 0) - (times[0] ?? 0) > windowMs / 3, 'not all at once')
   for (const { frames } of readers) {
     const told = frames.find((frame) => frame.type === 'reconnect')
