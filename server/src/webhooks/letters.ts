@@ -26,7 +26,7 @@ export interface LettersNeeds extends Pick<ParkingNeeds, 'park' | 'next'> {
   readonly drained: () => void
   /** A letter that came with the stream as one that waits in the database. */
   readonly parked: (letter: Letter) => ParkedLetter
-  /** The receiver takes others, but not this one: those of its key wait in the database from now on. */
+  /** The receiver does not take this one: those of its key wait in the database from now on. */
   readonly blocked: (letter: Letter) => void
   /** The database does not say what waits there. */
   readonly unread: (error: unknown) => void
@@ -38,7 +38,10 @@ export const letterLimits = {
   openMax: 1_000,
   /** Letters from the first open one of a partition to its last: a crash sends so many again. */
   spanMax: 10_000,
-  /** Events that one webhook keeps in the database; those of blocked keys beyond are dead letters at once. */
+  /**
+   * Events that one webhook keeps in the database. Those of blocked keys beyond are dead letters at once, but where the
+   * receiver has taken nothing else since then, no more are taken in.
+   */
   parkedMax: 100_000,
   /**
    * So many of a blocked key are taken out at a time once one of it was taken; else only one: the receiver may refuse the
@@ -56,7 +59,9 @@ function receivedMs({ from }: Letter): number {
 interface Open {
   letter: Letter
   attempts: number
-  /** How many letters the receiver had taken when this one failed last. */
+  /** It failed twice, or is tried again only after longer than we would wait ourselves. */
+  isLate: boolean
+  /** How many letters the receiver had taken when this one failed last or, before that, was sent. */
   takenBefore: number | undefined
 }
 
@@ -65,8 +70,9 @@ interface Open {
  * others wait behind it. Different keys are sent side by side, except that nothing overtakes the message of a gap.
  *
  * A key whose first letter fails while the receiver takes those of other keys is blocked: its letters are parked in the
- * database, where they neither fill this memory nor hold back the position. In an outage nothing is taken and so nothing
- * is parked: the log keeps what comes, and copying it would gain nothing.
+ * database, where they neither fill this memory nor hold back the position. So is one that alone keeps all others out of
+ * a full memory, because then none of them can show whether it would be taken. In an outage nothing is taken, and what
+ * comes is of many keys, so nothing is parked: the log keeps it, and copying it would gain nothing.
  */
 export class Letters {
   readonly #needs: LettersNeeds
@@ -84,6 +90,8 @@ export class Letters {
   #count = 0
   #taken = 0
   #wasFull = false
+  /** A key of which more came than may wait, while nothing else was taken. */
+  #overflowing: string | undefined
   #quietUntil = 0
   /** A timer ends the quiet. */
   #isWaiting = false
@@ -104,8 +112,21 @@ export class Letters {
   }
 
   get hasRoom(): boolean {
-    if (this.#count >= letterLimits.openMax || this.#span.length >= letterLimits.spanMax) this.#wasFull = true
+    const { openMax, spanMax } = letterLimits
+    const isFull = this.#count >= openMax || this.#span.length >= spanMax || this.#isOverflowing
+    if (isFull && !this.#wasFull) {
+      this.#wasFull = true
+      // One that has failed before may not be tried again for long.
+      for (const [first] of this.#keys.values())
+        if (first && this.#keepsOthersOut(first) && this.#isToBeBlocked(first)) this.#block(first)
+    }
     return !this.#wasFull
+  }
+
+  /** In an outage the log keeps what is too much; where others are taken it is dead letters, and holds up nobody. */
+  get #isOverflowing(): boolean {
+    if (this.#overflowing === undefined || this.#parking.waiting < letterLimits.parkedMax) return false
+    return !this.#parking.othersWereTaken(this.#overflowing, this.#taken)
   }
 
   /** Where the stream stood before the first gap that the receiver has not been told of. */
@@ -162,7 +183,7 @@ export class Letters {
   }
 
   #line(letter: Letter): void {
-    const open: Open = { letter, attempts: 0, takenBefore: undefined }
+    const open: Open = { letter, attempts: 0, isLate: false, takenBefore: undefined }
     const { key, from } = letter
     if (from.kind === 'stream') this.#span.add(open, from.record)
     const line = this.#keys.get(key)
@@ -212,19 +233,23 @@ export class Letters {
 
   async #try(open: Open): Promise<void> {
     const { policy, random, send, taken, failed, bury, gone } = this.#needs
-    const { letter } = open
-    const outcome = await send(letter, this.#stop.signal)
+    open.takenBefore ??= this.#taken
+    const outcome = await send(open.letter, this.#stop.signal)
     open.attempts++
+    // It is another one if its key was blocked meanwhile.
+    const { letter } = open
     const verdict = decide(outcome, { attempt: open.attempts, policy, random })
     switch (verdict.kind) {
       case 'taken':
         this.#taken++
+        this.#parking.tookOne(letter.key)
         taken(letter)
         return this.#settle(open, letterLimits.takenOutMax)
       case 'again':
         failed(letter, verdict.failure)
         if (verdict.quietMs !== undefined)
           this.#quietUntil = Math.max(this.#quietUntil, performance.now() + verdict.quietMs)
+        open.isLate = open.attempts > 1 || (verdict.quietMs === undefined && verdict.delayMs > policy.maxMs)
         this.#makeWay(open)
         return this.#later(verdict.delayMs, () => {
           this.#ready.push(letter.key)
@@ -244,12 +269,27 @@ export class Letters {
 
   /** Keeps what waits behind a letter that failed out of this memory: in the database, where some of it may be still. */
   #makeWay(open: Open): void {
-    const { letter, takenBefore } = open
+    const { from } = open.letter
+    if (from.kind === 'parked') this.#putBack(open, from.row)
+    else if (this.#isToBeBlocked(open)) this.#block(open)
     open.takenBefore = this.#taken
-    // The first failure of a letter says little: it may be the beginning, or the end, of an outage.
-    const isOutage = takenBefore === undefined || takenBefore === this.#taken
-    if (letter.from.kind === 'parked') this.#putBack(open, letter.from.row)
-    else if (!isOutage && letter.from.kind !== 'gap' && !this.#parking.has(letter.key)) this.#block(open)
+  }
+
+  /** One sign says little: a first failure may be the beginning of an outage, or its end. Two of three do. */
+  #isToBeBlocked(open: Open): boolean {
+    const { key, from } = open.letter
+    if (from.kind === 'gap' || this.#parking.has(key)) return false
+    // It has not failed yet, or is becoming a dead letter.
+    if (open.attempts === 0 || open.attempts >= this.#needs.policy.attemptsMax) return false
+    const othersWereTaken = open.takenBefore !== undefined && open.takenBefore < this.#taken
+    const signs = [open.isLate, othersWereTaken, this.#wasFull && this.#keepsOthersOut(open)]
+    return signs.filter((sign) => sign).length >= 2
+  }
+
+  #keepsOthersOut(first: Open): boolean {
+    const { openMax, spanMax } = letterLimits
+    if ((this.#keys.get(first.letter.key)?.length ?? 0) > openMax / 2) return true
+    return this.#span.length > spanMax / 2 && this.#span.isFirst(first)
   }
 
   /**
@@ -277,7 +317,7 @@ export class Letters {
       this.#span.delete(first)
     }
     this.#needs.blocked(first.letter)
-    this.#parking.open(key, row)
+    this.#parking.open(key, row, first.takenBefore ?? this.#taken)
     const others = this.#keys.get(key)?.slice(1) ?? []
     this.#keys.set(key, [first, ...others.filter(({ letter }) => letter.from.kind !== 'stream')])
     for (const open of others) {
@@ -289,12 +329,14 @@ export class Letters {
 
   /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
   #park(letter: Letter): void {
-    if (this.#parking.waiting < letterLimits.parkedMax)
-      this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
-    else {
+    const isTooMuch = this.#parking.waiting >= letterLimits.parkedMax
+    if (isTooMuch && this.#parking.othersWereTaken(letter.key, this.#taken)) {
       const message = `${letterLimits.parkedMax} events wait behind others of their keys`
       this.#keep(this.#needs.bury({ letter, failure: { errorClass: 'Blocked', message }, attempts: 0 }), 1)
+      return
     }
+    if (isTooMuch) this.#overflowing = letter.key
+    this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
   }
 
   #keep(kept: Promise<void>, count: number): void {
@@ -330,7 +372,7 @@ export class Letters {
 
   #fewer(count: number): void {
     this.#count -= count
-    if (!this.#wasFull || this.#span.length > letterLimits.spanMax / 2) return
+    if (!this.#wasFull || this.#span.length > letterLimits.spanMax / 2 || this.#isOverflowing) return
     // Half of what blocked keys leave: hundreds of them would otherwise never let it go on.
     const roomMin = Math.max(1, (letterLimits.openMax - this.#parking.keys) / 2)
     if (letterLimits.openMax - this.#count < roomMin) return

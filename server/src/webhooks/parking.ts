@@ -28,9 +28,11 @@ interface Line {
   loading: boolean
   /** Something was committed while the database was asked. */
   again: boolean
+  /** How many letters the receiver had taken when the key was blocked, and of this key since then. */
+  takenBefore: number
 }
 
-const fresh: Line = { waiting: 0, last: undefined, loading: false, again: false }
+const fresh: Line = { waiting: 0, last: undefined, loading: false, again: false, takenBefore: 0 }
 
 /** Which keys have events in the database: all that follow of such a key go there too, so that none overtakes another. */
 export class Parking {
@@ -59,9 +61,24 @@ export class Parking {
     return this.#lines.has(key)
   }
 
-  /** From now on the events of this key wait here; `first` is being sent already, if it is parked itself. */
-  open(key: string, first: ParkedRow | undefined): void {
-    this.#lines.set(key, { ...fresh, last: first })
+  /**
+   * From now on the events of this key wait here; `first` is being sent already, if it is parked itself. `takenBefore`:
+   * letters that the receiver had taken before `first` failed.
+   */
+  open(key: string, first: ParkedRow | undefined, takenBefore: number): void {
+    this.#lines.set(key, { ...fresh, last: first, takenBefore })
+  }
+
+  /** The receiver has taken one of this key. */
+  tookOne(key: string): void {
+    const line = this.#lines.get(key)
+    if (line) line.takenBefore++
+  }
+
+  /** Whether, of `taken` letters that the receiver has taken, some were of other keys since this one was blocked. */
+  othersWereTaken(key: string, taken: number): boolean {
+    const line = this.#lines.get(key)
+    return line === undefined || taken > line.takenBefore
   }
 
   /** What an owner before this one has left. */

@@ -42,6 +42,13 @@ interface Pending {
   readonly settled: ((error?: unknown) => void)[]
 }
 
+/** What the last commit has left in the database. */
+export interface Stored {
+  readonly position: string
+  /** Undefined if none was met. */
+  readonly lastGap: LastGap | undefined
+}
+
 const nothing = (): Pending => ({
   ...{ taken: 0, takenAt: undefined, failedAt: undefined, gaps: 0, lastGap: undefined },
   ...{ dead: [], deadAgain: [], parked: [], unparked: [], redriven: [], settled: [] },
@@ -59,13 +66,24 @@ export class Progress {
   #lastFailure: Failure | undefined
   /** The position that was committed last, and since when the oldest event waited then. */
   #committed: string | undefined
+  #stored: Stored | undefined
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
+  /** Something came while a commit was under way, which it does not hold. */
+  #again = false
   #isOver = false
 
   constructor(needs: ProgressNeeds) {
     this.#needs = needs
     this.#failures = needs.failures
+  }
+
+  /**
+   * What was committed last; undefined if nothing was. Only from there may somebody go on: what came behind it may be
+   * parked or a dead letter in this memory alone.
+   */
+  get stored(): Stored | undefined {
+    return this.#stored
   }
 
   taken({ from }: Letter): void {
@@ -125,21 +143,28 @@ export class Progress {
     clearTimeout(this.#timer)
     await this.#running
     clearTimeout(this.#timer)
-    if (!this.#isOver) await this.#commit()
+    if (!this.#isOver) {
+      // What comes now is not committed beside it: of two commits the earlier position might be the one that stays.
+      this.#running = this.#commit()
+      await this.#running
+    }
     this.#isOver = true
     clearTimeout(this.#timer)
     for (const settle of this.#pending.settled) settle(new FencedError())
   }
 
   #soon(ms: number): void {
+    if (this.#running) this.#again = true
     if (this.#isOver || this.#running) return
     if (this.#timer && ms > 0) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#timer = undefined
+      this.#again = false
       this.#running = this.#commit().finally(() => {
         this.#running = undefined
-        if (this.#hasNews()) this.#soon(this.#pending.settled.length > 0 ? retryMs / 10 : commitMs)
+        if (this.#again || this.#hasNews())
+          this.#soon(this.#pending.settled.length > 0 ? retryMs / 10 : commitMs)
       })
     }, ms)
   }
@@ -174,6 +199,7 @@ export class Progress {
         },
       )
       this.#committed = place
+      this.#stored = { position, lastGap: pending.lastGap ?? this.#stored?.lastGap }
       for (const settle of pending.settled) settle()
     } catch (error) {
       if (error instanceof FencedError) return this.#fenced(pending, error)

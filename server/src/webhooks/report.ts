@@ -25,7 +25,7 @@ export interface WebhookReport {
   gap(id: string, gap: { from: string; to: string; reason: string }): void
   /** No attempt to tell the receiver of a gap succeeded. */
   gapGivenUp(id: string, attempts: number): void
-  /** The receiver takes others, but not this event; those of its key are parked. */
+  /** The receiver does not take this event; those of its key are parked. */
   blocked(id: string, eventId: string): void
   troubled(id: string | undefined, error: unknown): void
   counted(counts: WebhookCounts): void
@@ -66,7 +66,10 @@ export function createWebhookReport({ log, metrics }: { log: Logger; metrics: Re
     gapGivenUp: (webhook, tries) =>
       log.warn({ webhook, attempts: tries }, 'the receiver of a webhook cannot be told of a gap'),
     blocked: (webhook, event_id) =>
-      log.warn({ webhook, event_id }, 'a receiver takes others, but not this event; those of its key wait'),
+      log.warn(
+        { webhook, event_id },
+        'a receiver does not take an event; those of its key wait in the database',
+      ),
     troubled: (webhook, err) => log.warn({ webhook, err }, 'webhooks are in trouble; it is tried again'),
     counted: (counts) => {
       for (const [status, count] of Object.entries(counts.byStatus)) webhooks.set({ status }, count)

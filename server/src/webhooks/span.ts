@@ -42,6 +42,12 @@ export class Span<Thing extends object> {
     this.#length -= done
   }
 
+  /** Whether it is the one that holds back its partition. */
+  isFirst(thing: Thing): boolean {
+    const found = this.#entries.get(thing)
+    return found !== undefined && this.#bySlot.get(found.slot)?.[0] === found.entry
+  }
+
   /** Lowers a place, per slot the next offset, to the first thing that is open. */
   lower(place: Float64Array): Float64Array {
     for (const [slot, [first]] of this.#bySlot)

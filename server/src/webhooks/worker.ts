@@ -7,6 +7,7 @@ import type { Delivery, DeliveryRecord, Own, Stream } from '../delivery/delivery
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import type { Outcome, RetryPolicy } from './attempts.ts'
 import { gapLetter } from './gap-letter.ts'
+import { Gaps } from './gaps.ts'
 import { graveOf } from './grave.ts'
 import { type GivenUp, keyOfLetter, type Letter, parkedOf } from './letter.ts'
 import { Letters } from './letters.ts'
@@ -46,6 +47,7 @@ interface Run {
   readonly mailbox: Mailbox
   readonly letters: Letters
   readonly progress: Progress
+  readonly gaps: Gaps
   /** Redriven dead letters that were taken in. */
   readonly redriven: Set<string>
 }
@@ -56,16 +58,16 @@ export class Worker {
   readonly #needs: WorkerNeeds
   readonly #stop = new AbortController()
   #graceMs = 0
-  #position: string
-  #lastGap: LastGap | null
+  /** What the next run begins with; null: no gap was met yet. */
+  #stored: { readonly position: string; readonly lastGap: LastGap | null }
   #run: Run | undefined
   #ended: Promise<void> | undefined
 
   constructor(needs: WorkerNeeds) {
     this.#needs = needs
     this.row = needs.row
-    this.#position = needs.row.shown.position
-    this.#lastGap = needs.row.shown.last_gap
+    const { position, last_gap: lastGap } = needs.row.shown
+    this.#stored = { position, lastGap }
   }
 
   start(): void {
@@ -130,7 +132,7 @@ export class Worker {
       const { now } = stream
       const found = await parkedByKey(this.#needs.pool, this.row.id)
       const own = this.row.filter ? { own: treeOf(this.row.filter) } : {}
-      const begun = await stream.begin(this.#position, own)
+      const begun = await stream.begin(this.#stored.position, own)
       if (begun === 'begun') {
         this.#run = run
         // Within the turn in which it began, so before the first event comes.
@@ -139,14 +141,15 @@ export class Worker {
         return restartMs
       }
       // What is stored from now on applies from a place behind this one only.
-      if (begun === 'no_filter') this.#position = now
+      if (begun === 'no_filter') this.#stored = { ...this.#stored, position: now }
       if (begun === 'invalid')
-        throw new Error(`the position of the webhook cannot be read: ${this.#position}`)
+        throw new Error(`the position of the webhook cannot be read: ${this.#stored.position}`)
       return filterlessMs
     } finally {
       await letters.stop(this.#graceMs)
       await progress.end()
-      this.#position = this.#placeOf(run) ?? this.#position
+      const { position, lastGap } = progress.stored ?? this.#stored
+      this.#stored = { position, lastGap: lastGap ?? this.#stored.lastGap }
       this.#run = undefined
       stream.end(closeCodes.done, '')
     }
@@ -167,7 +170,8 @@ export class Worker {
       waitingSince: () => letters.waitingSince(),
       fenced: () => this.#needs.changed(),
     })
-    const letters = this.#lettersFor(mailbox, progress)
+    const gaps = new Gaps(this.#stored.lastGap, (gap, isNew) => progress.gap(gap, isNew))
+    const letters = this.#lettersFor(mailbox, { progress, gaps })
     const stream = await delivery.open({
       ...{ subscriber: row.filter ? null : row.subscriber, owner: row.subscriber, caller: null },
       ...{
@@ -177,18 +181,19 @@ export class Worker {
       },
     })
     if (!stream) throw new Error('there are too many streams')
-    const run: Run = { stream, mailbox, letters, progress, redriven: new Set() }
+    const run: Run = { stream, mailbox, letters, progress, gaps, redriven: new Set() }
     return run
   }
 
-  #lettersFor(mailbox: Mailbox, progress: Progress): Letters {
+  #lettersFor(mailbox: Mailbox, run: Pick<Run, 'progress' | 'gaps'>): Letters {
+    const { progress, gaps } = run
     const { settings, report, pool, changed } = this.#needs
     const { id } = this.row
     return new Letters({
       ...{ concurrencyMax: settings.concurrency, policy: settings.policy, random: Math.random },
       send: (letter, signal) => this.#send(letter, signal),
       taken: (letter) => {
-        if (letter.from.kind === 'gap') this.#gapTold(progress, 'yes')
+        if (letter.from.kind === 'gap') gaps.told('yes')
         else report.taken()
         progress.taken(letter)
       },
@@ -196,7 +201,7 @@ export class Worker {
         report.failed(id, eventId, failure)
         progress.failed(failure)
       },
-      bury: (dead) => this.#bury(progress, dead),
+      bury: (dead) => this.#bury(run, dead),
       park: (row) => progress.park(row),
       next: (key, which) => nextParked(pool, id, { key, ...which }),
       parked: (letter) => parkedOf(id, letter),
@@ -230,10 +235,10 @@ export class Worker {
     return outcome
   }
 
-  async #bury(progress: Progress, dead: GivenUp): Promise<void> {
+  async #bury({ progress, gaps }: Pick<Run, 'progress' | 'gaps'>, dead: GivenUp): Promise<void> {
     const { report, keyOf } = this.#needs
     if (dead.letter.from.kind === 'gap') {
-      this.#gapTold(progress, 'never')
+      gaps.told('never')
       report.gapGivenUp(this.row.id, dead.attempts)
       return
     }
@@ -243,20 +248,11 @@ export class Worker {
     progress.moved()
   }
 
-  #tellGap({ letters, progress }: Run, gap: { from: string; to: string; reason: GapReason }): void {
+  #tellGap({ letters, gaps }: Run, gap: { from: string; to: string; reason: GapReason }): void {
     const { row } = this
     this.#needs.report.gap(row.id, gap)
-    // A worker before this one may have met it too, and not have told of it to the end.
-    const isNew = this.#lastGap?.from !== gap.from
-    this.#lastGap = { ...gap, told: 'not_yet' }
-    progress.gap(this.#lastGap, isNew)
+    gaps.met(gap)
     letters.add(gapLetter({ webhookId: row.id, subscriber: row.subscriber }, gap))
-  }
-
-  #gapTold(progress: Progress, told: LastGap['told']): void {
-    if (!this.#lastGap) return
-    this.#lastGap = { ...this.#lastGap, told }
-    progress.gap(this.#lastGap, false)
   }
 
   /** Everything below is dealt with; undefined before the stream has begun. */

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Gaps } from './gaps.ts'
+import type { LastGap } from './webhook-store.ts'
+
+const first = { from: 'events~1', to: 'events~5', reason: 'retention' } as const
+const second = { from: 'events~7', to: 'events~9', reason: 'corrupt' } as const
+
+/** What a webhook shows and counts. */
+function openShown() {
+  const shown = { gap: null as LastGap | null, count: 0 }
+  const run = () =>
+    new Gaps(shown.gap, (gap, isNew) => {
+      shown.gap = gap
+      if (isNew) shown.count++
+    })
+  return { shown, run }
+}
+
+test('of two gaps the first is shown until the receiver was told of it, and then the second', () => {
+  const { shown, run } = openShown()
+  const gaps = run()
+  gaps.met(first)
+  gaps.met(second)
+  assert.deepEqual(shown, { gap: { ...first, told: 'not_yet' }, count: 1 })
+  gaps.told('yes')
+  assert.deepEqual(shown, { gap: { ...second, told: 'not_yet' }, count: 2 })
+  gaps.told('never')
+  assert.deepEqual(shown, { gap: { ...second, told: 'never' }, count: 2 })
+  gaps.met({ ...first, from: 'events~20' })
+  gaps.told('yes')
+  assert.deepEqual(shown, { gap: { ...first, from: 'events~20', told: 'yes' }, count: 3 })
+})
+
+test('gaps that the next run meets again are counted once', () => {
+  const { shown, run } = openShown()
+  const before = run()
+  before.met(first)
+  before.met(second)
+  // It begins with the one that the receiver was not told of.
+  const next = run()
+  next.met(first)
+  next.met(second)
+  assert.equal(shown.count, 1)
+  next.told('yes')
+  assert.deepEqual(shown, { gap: { ...second, told: 'not_yet' }, count: 2 })
+  const last = run()
+  last.met(second)
+  last.told('yes')
+  assert.deepEqual(shown, { gap: { ...second, told: 'yes' }, count: 2 })
+})

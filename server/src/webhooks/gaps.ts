@@ -1,0 +1,40 @@
+import type { LastGap } from './webhook-store.ts'
+
+/**
+ * The gaps of one run that the receiver has not been told of, in order. They are told one after the other, and the
+ * webhook shows and counts the one whose turn it is: there its position stands, and a run after this one begins with it.
+ */
+export class Gaps {
+  readonly #waiting: Omit<LastGap, 'told'>[] = []
+  readonly #show: (gap: LastGap, isNew: boolean) => void
+  #last: LastGap | null
+
+  /** `last`: the one that was shown last; `show` shows one, and counts it if it is new. */
+  constructor(last: LastGap | null, show: (gap: LastGap, isNew: boolean) => void) {
+    this.#last = last
+    this.#show = show
+  }
+
+  /** One more was met. */
+  met(gap: Omit<LastGap, 'told'>): void {
+    if (this.#waiting.push(gap) === 1) this.#showFirst()
+  }
+
+  /** The receiver was told of the first, or never will be. */
+  told(told: LastGap['told']): void {
+    const gap = this.#waiting.shift()
+    if (!gap) return
+    this.#last = { ...gap, told }
+    this.#show(this.#last, false)
+    this.#showFirst()
+  }
+
+  #showFirst(): void {
+    const [gap] = this.#waiting
+    if (!gap) return
+    // A run before this one may have met it too, and not have told of it to the end.
+    const isNew = this.#last?.from !== gap.from
+    this.#last = { ...gap, told: 'not_yet' }
+    this.#show(this.#last, isNew)
+  }
+}

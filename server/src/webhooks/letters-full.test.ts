@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { LogRecord } from '@pulse/log'
+import { DeliveryRecord } from '../delivery/delivery-record.ts'
+import { Slots } from '../delivery/vector.ts'
+import type { Outcome } from './attempts.ts'
+import { type Letter, parkedOf } from './letter.ts'
+import { Letters } from './letters.ts'
+
+// What becomes of a webhook whose memory is full of the events of one key, or of what came behind one event.
+
+const slots = new Slots([{ name: 'events', epoch: 1, partitions: 1 }])
+const webhookId = '6f1a1b52-52c1-4d0c-9d0e-1f2b7a3c4d5e'
+
+function letterOf(key: string, offset: number): Letter {
+  const record = { offset, value: '{}', event: {}, receivedAt: 0 } as unknown as LogRecord
+  const delivery = new DeliveryRecord(slots, record, { slot: 0, before: new Float64Array(1) })
+  return { eventId: `${offset}`, key, body: () => '{}', from: { kind: 'stream', record: delivery } }
+}
+
+const redriven = (key: string): Letter => ({
+  ...{ eventId: key, key, body: () => '{}' },
+  from: { kind: 'redriven', id: key },
+})
+
+const answered = (status: number, retryAfterMs?: number): Outcome => ({
+  kind: 'answered',
+  ...{ status, retryAfterMs },
+})
+
+/** Letters to a receiver that answers as it is told; what it refuses is sent again at once. */
+function openLetters(answer: (letter: Letter) => Promise<Outcome> | Outcome) {
+  const counted = { taken: 0, failed: 0, parked: 0, dead: 0 }
+  const count = (what: keyof typeof counted) => () => {
+    counted[what]++
+  }
+  const letters = new Letters({
+    ...{ concurrencyMax: 16, policy: { attemptsMax: 1_000, baseMs: 1, maxMs: 1 }, random: () => 0 },
+    send: async (letter, signal) => {
+      const aborted = new Promise<Outcome>((resolve) => {
+        signal.addEventListener('abort', () => resolve({ kind: 'left' }), { once: true })
+      })
+      return await Promise.race([answer(letter), aborted])
+    },
+    ...{ taken: count('taken'), failed: count('failed') },
+    park: async () => count('parked')(),
+    bury: async () => count('dead')(),
+    parked: (letter) => parkedOf(webhookId, letter),
+    ...{ next: async () => [], blocked: () => {}, drained: () => {} },
+    gone: () => assert.fail('no receiver wants no more'),
+    unread: (error) => assert.fail(String(error)),
+  })
+  let offset = 0
+  const end = async () => await letters.stop(0)
+  return {
+    ...{ letters, counted },
+    /** The next so many events of the log are of this key. Whether there is room for more is asked after each write. */
+    add: (key: string, events: number) => {
+      for (let n = 0; n < events; n++) letters.add(letterOf(key, offset++))
+      return letters.hasRoom
+    },
+    /** The first event that is not dealt with. */
+    place: () => letters.lower(Float64Array.of(offset))[0],
+    [Symbol.asyncDispose]: end,
+  }
+}
+
+async function until(what: string, is: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!is()) {
+    assert.ok(performance.now() < deadline, what)
+    await nextTurn()
+  }
+}
+
+test('a key that fills the memory before others come is blocked, although nothing else was taken', async () => {
+  await using world = openLetters(({ key }) => answered(key === 'bad' ? 500 : 200))
+  world.add('bad', 1_000)
+  assert.equal(world.letters.hasRoom, false)
+  await until('there is room again', () => world.letters.hasRoom)
+  assert.equal(world.counted.parked, 1_000)
+  world.add('good', 1)
+  await until('another one is taken', () => world.counted.taken === 1)
+  assert.equal(world.place(), 1_001)
+})
+
+test('so is one that had to wait for an hour before it filled the memory', async () => {
+  await using world = openLetters(() => answered(500, 3_600_000))
+  world.add('bad', 1)
+  await until('it is refused', () => world.counted.failed === 1)
+  world.add('bad', 999)
+  assert.equal(world.letters.hasRoom, false)
+  await until('there is room again', () => world.letters.hasRoom)
+  assert.equal(world.counted.parked, 1_000)
+})
+
+test('an event behind which the most that may be was taken is blocked when it fails', async () => {
+  let fail = () => {}
+  const answer = new Promise<Outcome>((resolve) => {
+    fail = () => resolve(answered(500))
+  })
+  await using world = openLetters(({ key }) => (key === 'slow' ? answer : answered(200)))
+  world.add('slow', 1)
+  for (let n = 1; n <= 20; n++) {
+    world.add(`good_${n}`, 500)
+    await until('the others are taken', () => world.counted.taken === n * 500)
+  }
+  assert.deepEqual([world.letters.hasRoom, world.place()], [false, 0])
+  fail()
+  await until('there is room again', () => world.letters.hasRoom)
+  assert.deepEqual([world.counted.parked, world.place()], [1, 10_001])
+})
+
+test('an outage that fills the memory with several keys parks nothing', async () => {
+  await using world = openLetters(() => answered(500))
+  for (const key of ['a', 'b', 'c', 'd']) world.add(key, 250)
+  assert.equal(world.letters.hasRoom, false)
+  await until('they have failed often', () => world.counted.failed > 100)
+  assert.deepEqual([world.letters.hasRoom, world.counted.parked], [false, 0])
+})
+
+test('what is too much of a blocked key waits in the log, unless others are taken: then it is dead letters', async () => {
+  await using world = openLetters(({ key }) => answered(key === 'bad' ? 500 : 200))
+  for (let n = 1; n <= 202; n++) {
+    world.add('bad', 500)
+    await nextTurn()
+  }
+  await until('all of it is parked', () => world.counted.parked === 101_000)
+  assert.equal(world.letters.hasRoom, false)
+  assert.equal(world.counted.dead, 0)
+  world.letters.add(redriven('good'))
+  await until('there is room again', () => world.letters.hasRoom)
+  world.add('bad', 1)
+  await until('it is a dead letter', () => world.counted.dead === 1)
+  assert.equal(world.counted.parked, 101_000)
+})
