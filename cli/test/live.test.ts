@@ -342,7 +342,9 @@ test('filters test shows what would have matched, what it costs, and whether it 
 test('explain says why a subscriber got an event, and why another did not', async () => {
   const [type, wants, late] = [freshType('explained'), freshSubscriber(), freshSubscriber()]
   await server.pulse(['filters', 'set', wants, `event_type = "${type}" and properties.amount > 10`])
+  const tail = await startTail(['--subscriber', wants])
   const [small = '', large = ''] = await send(type, 5, 50)
+  await tail.until(1)
   await server.pulse(['filters', 'set', late, `event_type = "${type}"`])
   await processedEvents(server.client, type, 2)
   const explain = async (event: string, subscriber: string) => {
@@ -357,6 +359,9 @@ test('explain says why a subscriber got an event, and why another did not', asyn
   const missed = await explain(small, wants)
   assert.equal(missed.verdict, 'does_not_match')
   assert.match(missed.words, /properties\.amount > 10: found 5/)
+  assert.match(got.words, /stream {5}\S+ \(websocket, live\) has sent it\n$/)
+  assert.match(missed.words, /stream {5}\S+ \(websocket, live\) has no filter that lets it through\n$/)
+  await tail.stop()
   assert.equal((await explain(large, late)).verdict, 'filter_stored_later')
   assert.equal((await explain(large, freshSubscriber())).verdict, 'no_filter')
   assert.equal((await server.pulse(['explain', randomUUID(), '--subscriber', wants])).exitCode, 5)

@@ -42,6 +42,22 @@ export interface FilterVerdict {
   readonly failed: readonly string[]
 }
 
+/**
+ * What became of an event on an open stream: `replaced` by a later one of its key if the reader keeps only those (or it was
+ * the latest itself), `dropped` if it wants the newest and was too slow; `began_after`: the stream began beyond it; `unknown`:
+ * the connection had another filter then.
+ */
+export type StreamOutcome =
+  | 'no_permission'
+  | 'unknown'
+  | 'no_match'
+  | 'gap'
+  | 'dropped'
+  | 'replaced'
+  | 'began_after'
+  | 'not_yet'
+  | 'sent'
+
 /** Why a subscriber got an event, or did not. */
 export interface Explanation {
   readonly event_id: string
@@ -58,10 +74,15 @@ export interface Explanation {
   /** The streams of the subscriber that are open on that server. */
   readonly streams: readonly {
     readonly session: string
-    readonly transport: string
+    readonly transport: OpenStream['transport']
     readonly state: string
-    /** `passed`: its place lies behind the event. */
-    readonly place: 'passed' | 'not_yet'
+    readonly outcome: StreamOutcome
+    /** Why there was a gap, if it lies in one. */
+    readonly reason: 'retention' | 'epoch' | 'corrupt' | 'dropped' | null
+    /** The outcome in a sentence. */
+    readonly answer: string
+    /** The tests that failed: of the stream's own filter; of that which its credential enforces, to an operator. */
+    readonly failed: readonly string[]
   }[]
 }
 

@@ -18,6 +18,7 @@ import {
   type Window,
 } from './browser.ts'
 import { aPurchase, callerOf, type Journey } from './journey.ts'
+import { EventStreamReader } from './stream-client.ts'
 
 const rowsOf = (page: Page) => page.getByRole('list', { name: 'Live events' }).getByRole('listitem')
 const connected = (page: Page) => page.getByText('Connected', { exact: true }).waitFor()
@@ -61,10 +62,8 @@ describe('the live pages of the dashboard', { skip: skipBrowser }, () => {
     await axeFindsNothing(page, 'the empty Live')
     await page.getByRole('button', { name: 'Send a test event' }).click()
     await rowsOf(page).getByRole('link', { name: 'page_view' }).waitFor()
-    const sentAt = performance.now()
     await send(aPurchase({ user_id: 'ada' }))
     await rowsOf(page).first().getByText('ada').waitFor()
-    assert.ok(performance.now() - sentAt < 2_000, 'it shows up within a second or two')
     await rowsOf(page).getByRole('link', { name: 'purchase' }).click()
     await heading(page, /purchase/).waitFor()
     await page.getByRole('link', { name: 'Why did somebody get it, or not?' }).click()
@@ -305,7 +304,9 @@ describe('the live pages of the dashboard', { skip: skipBrowser }, () => {
     })
     const small = aPurchase({ user_id: 'why', properties: { amount: 3 } })
     const large = aPurchase({ user_id: 'why', properties: { amount: 30 } })
+    using stream = await EventStreamReader.open(server, { subscriber: 'why' })
     await send(small, large)
+    await stream.count(1)
     await page.goto(`${server.url}/ui/filter-lab`)
     await page.getByRole('tab', { name: 'Explain a delivery' }).click()
     await page.getByLabel('Event id').fill(small.event_id)
@@ -319,6 +320,8 @@ describe('the live pages of the dashboard', { skip: skipBrowser }, () => {
     await page.getByLabel('Event id').fill(large.event_id)
     await page.keyboard.press('Enter')
     await page.getByText('It matches', { exact: true }).waitFor()
+    const streams = page.getByRole('list', { name: 'Open streams of why' })
+    await streams.getByText('sent', { exact: true }).waitFor()
     await page.getByLabel('Event id').fill(randomUUID())
     await page.keyboard.press('Enter')
     await page.getByText('Not found', { exact: true }).waitFor()

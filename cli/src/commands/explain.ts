@@ -28,6 +28,18 @@ const applies = {
   changed_before: 'no, changed before the event',
 } as const
 
+const outcomes: Readonly<Record<Explanation['streams'][number]['outcome'], string>> = {
+  no_permission: 'has a credential whose filter hides it',
+  unknown: 'had another filter of its own then',
+  no_match: 'has no filter that lets it through',
+  gap: 'was told of a gap that it lies in',
+  dropped: 'was too slow and wants the newest',
+  replaced: 'was too slow and wants the latest of each key',
+  began_after: 'began behind it',
+  not_yet: 'has not sent it yet',
+  sent: 'has sent it',
+}
+
 const verdictStyles: Readonly<Record<string, Style>> = { matches: 'green' }
 
 function report(terminal: Terminal, explanation: Explanation): void {
@@ -50,10 +62,10 @@ function report(terminal: Terminal, explanation: Explanation): void {
   terminal.print(
     `  in the log ${replayable ? 'yes: a stream that resumes from before it reads it again' : 'no: retention has taken it'}`,
   )
-  for (const { session, transport, state, place } of streams)
-    terminal.print(
-      `  stream     ${session} (${transport}, ${state}) ${place === 'passed' ? 'has passed it' : 'has not come to it yet'}`,
-    )
+  for (const { session, transport, state, outcome, failed } of streams) {
+    terminal.print(`  stream     ${session} (${transport}, ${state}) ${outcomes[outcome]}`)
+    for (const test of failed) terminal.print(`             ${printable(test)}`)
+  }
   if (streams.length === 0)
     terminal.print(`  stream     none is open on the server that answers, ${printable(server)}`)
 }

@@ -46,19 +46,21 @@ export class DeliveryQueue {
     this.#push({ item: { note, to }, bytes: note.length })
   }
 
-  /** With a key, an event of the same key that still waits is let go. */
-  push(event: QueuedEvent, key?: string): void {
+  /** With a key, an event of the same key that still waits is let go, and returned. */
+  push(event: QueuedEvent, key?: string): DeliveryRecord | undefined {
     const entry: Entry = { item: event, bytes: event.delivery.bytes }
     this.#push(entry)
-    if (key === undefined) return
+    if (key === undefined) return undefined
     this.#byKey ??= new Map()
     const before = this.#byKey.get(key)
     this.#byKey.set(key, entry)
-    if (!before?.item) return
+    if (!before?.item) return undefined
+    const { delivery } = before.item as QueuedEvent
     before.item = undefined
     this.#bytes -= before.bytes
     this.#replaced++
     if (this.#replaced > replacedMax && this.#replaced > this.#entries.length / 2) this.#sweep()
+    return delivery
   }
 
   /** Takes one note, or events of about so many bytes. */

@@ -6,7 +6,7 @@ import { matches, whyNot } from '../subscriptions/matches.ts'
 import type { FilterVersion, Subscriptions } from '../subscriptions/subscriptions.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import type { Delivery } from './delivery.ts'
-import type { Stream } from './stream.ts'
+import { type Place, type StreamSays, streamSays, type Tells } from './stream-outcome.ts'
 
 export interface ExplainNeeds {
   readonly log: EventLog
@@ -27,15 +27,6 @@ export interface FilterSays {
   readonly failed: string[]
 }
 
-/** What one open stream of the subscriber on this server did with it. */
-export interface StreamSays {
-  readonly session: string
-  readonly transport: string
-  readonly state: string
-  /** `passed`: its place lies behind the event. */
-  readonly place: 'passed' | 'not_yet'
-}
-
 /** Why a subscriber got an event, or did not. */
 export interface Explanation {
   readonly event_id: string
@@ -49,14 +40,19 @@ export interface Explanation {
   readonly streams: StreamSays[]
 }
 
+export interface AskedToExplain {
+  readonly eventId: string
+  readonly subscriber: string
+  /** What the credential of who asks lets through at most. */
+  readonly enforced: Tree | undefined
+  readonly tells: Tells
+}
+
 /**
- * Explains one event to one subscriber. Rejects with ProblemError `not_found`, or LogError `unavailable`. What
- * `enforced` does not let through is not found: an explanation shows the values that the filters met.
+ * Explains one event to one subscriber: by its stored filters, and by each of its open streams. Rejects with ProblemError
+ * `not_found`, or LogError `unavailable`. What `enforced` does not let through is not found, as if there were none.
  */
-export async function explain(
-  needs: ExplainNeeds,
-  asked: { eventId: string; subscriber: string; enforced: Tree | undefined },
-): Promise<Explanation> {
+export async function explain(needs: ExplainNeeds, asked: AskedToExplain): Promise<Explanation> {
   const { event, position } = await needs.findEvent(asked.eventId)
   if (asked.enforced && !matches(asked.enforced, event))
     throw new ProblemError('not_found', 'There is no event with this id, or not any more.')
@@ -65,27 +61,22 @@ export async function explain(
     needs.subscriptions.versions(asked.subscriber),
     needs.log.bounds(place.topic),
   ])
-  const filters = versions.map((version) => say(version, event, place))
+  const { tells } = asked
+  const filters = versions.map((version) => say(version, event, { place, tells }))
   const verdict = verdictOf(filters)
   const start = bounds.partitions.find(({ partition }) => partition === place.partition)?.start ?? 0
   const streams = needs.delivery
     .streams()
-    .filter(({ subscriber }) => subscriber === asked.subscriber)
-    .map((stream) => streamSays(stream, place))
+    // A webhook with a filter of its own follows no subscriber, but it is somebody's.
+    .filter(({ owner }) => owner === asked.subscriber)
+    .map((stream) => streamSays(stream, { event, place, isStored: verdict === 'matches', tells }))
   return {
     ...{ event_id: event.event_id, subscriber: asked.subscriber, position, verdict },
-    answer: answerOf(verdict, filters, asked.subscriber),
+    answer: answerOf(verdict, filters, { subscriber: asked.subscriber, streams }),
     replayable: bounds.epoch === place.epoch && place.offset >= start,
     filters,
     streams,
   }
-}
-
-interface Place {
-  readonly topic: string
-  readonly epoch: number
-  readonly partition: number
-  readonly offset: number
 }
 
 function placeOf(text: string): Place {
@@ -95,12 +86,16 @@ function placeOf(text: string): Place {
   return { topic: position.topic, epoch: position.epoch, partition: first[0], offset: first[1] }
 }
 
-function say({ name, version, tree, since, until }: FilterVersion, event: Event, place: Place): FilterSays {
+function say(
+  { name, version, tree, since, until }: FilterVersion,
+  event: Event,
+  { place, tells: { values } }: { place: Place; tells: Tells },
+): FilterSays {
   const from = offsetIn(since, place) ?? 0
   const to = offsetIn(until, place) ?? Number.POSITIVE_INFINITY
   const applies = place.offset < from ? 'stored_later' : place.offset >= to ? 'changed_before' : 'yes'
   const isMatch = matches(tree, event)
-  return { name, version, applies, matches: isMatch, failed: isMatch ? [] : [...whyNot(tree, event)] }
+  return { name, version, applies, matches: isMatch, failed: [...whyNot(tree, event, { values })] }
 }
 
 function offsetIn(positions: FilterVersion['since'], { topic, epoch, partition }: Place): number | undefined {
@@ -119,13 +114,26 @@ function verdictOf(filters: readonly FilterSays[]): Explanation['verdict'] {
 function answerOf(
   verdict: Explanation['verdict'],
   filters: readonly FilterSays[],
+  { subscriber, streams }: { subscriber: string; streams: readonly StreamSays[] },
+): string {
+  // A stream that nothing of it is for has nothing to add.
+  const others = streams.filter(({ outcome }) => outcome !== 'no_match').map(({ answer }) => answer)
+  const first = verdictInWords(verdict, filters, subscriber)
+  if (verdict === 'matches' && others.length === 0)
+    return `${first}: whoever was connected then, or resumes from before it, gets it.`
+  return [verdict === 'matches' ? `${first}.` : first, ...new Set(others)].join(' ')
+}
+
+function verdictInWords(
+  verdict: Explanation['verdict'],
+  filters: readonly FilterSays[],
   subscriber: string,
 ): string {
   switch (verdict) {
     case 'no_filter':
-      return `${subscriber} has no filter.`
+      return `${subscriber} has no stored filter.`
     case 'matches':
-      return `It matches ${names(filters.filter(({ applies, matches: is }) => applies === 'yes' && is))}: whoever was connected then, or resumes from before it, gets it.`
+      return `It matches ${names(filters.filter(({ applies, matches: is }) => applies === 'yes' && is))}`
     case 'filter_stored_later':
       return 'The filter that matches it was stored after the event, and a filter holds from its place in the log on.'
     case 'filter_changed':
@@ -144,14 +152,3 @@ function reasons(filters: readonly FilterSays[]): string {
 }
 
 const names = (filters: readonly FilterSays[]) => filters.map(({ name }) => name).join(', ')
-
-function streamSays(stream: Stream, place: Place): StreamSays {
-  const { session, connection } = stream
-  const next = stream.nextOffset(place.topic, place.partition)
-  return {
-    session: session.needs.id,
-    transport: connection.name,
-    state: session.state.kind === 'read' ? (session.state.live ? 'live' : 'replaying') : session.state.kind,
-    place: next !== undefined && next > place.offset ? 'passed' : 'not_yet',
-  }
-}

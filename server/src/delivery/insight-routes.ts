@@ -1,14 +1,17 @@
 import { hostname } from 'node:os'
 import { eventSchema } from '@pulse/protocol/event'
 import { subscriberIdSchema } from '@pulse/protocol/filter'
+import { gapReasons } from '@pulse/protocol/frames'
 import { z } from 'zod'
-import { callerOf, mayReadSubscriber } from '../http/access.ts'
+import { type Caller, callerOf, mayReadSubscriber } from '../http/access.ts'
 import type { Http } from '../http/http.ts'
 import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import { type ExplainNeeds, explain } from './explain.ts'
+import { transports } from './report.ts'
 import type { Stream } from './stream.ts'
+import { outcomes, type Tells } from './stream-outcome.ts'
 
 const server = z
   .string()
@@ -23,7 +26,27 @@ const filterSays = z.object({
     .enum(['yes', 'stored_later', 'changed_before'])
     .describe('Whether this version held where the event stands.'),
   matches: z.boolean(),
-  failed: z.array(z.string()).describe('The tests that failed, with what was found.'),
+  failed: z
+    .array(z.string())
+    .describe(
+      'The tests that failed, with what was found if the credential may read what no stored filter lets through.',
+    ),
+})
+
+const streamSays = z.object({
+  session: z.string(),
+  transport: z.enum(transports),
+  state: z.string(),
+  outcome: z
+    .enum(outcomes)
+    .describe('What became of the event on this stream: `docs/streams.md` has the words.'),
+  reason: z.enum(gapReasons).nullable().describe('Why there was a gap, if it lies in one.'),
+  answer: z.string().describe('The outcome in a sentence.'),
+  failed: z
+    .array(z.string())
+    .describe(
+      "The tests that failed: of the stream's own filter; of that which its credential enforces, to an operator.",
+    ),
 })
 
 const explanationSchema = z
@@ -36,14 +59,7 @@ const explanationSchema = z
     replayable: z.boolean().describe('False once retention has taken the event from the log.'),
     filters: z.array(filterSays),
     server,
-    streams: z.array(
-      z.object({
-        session: z.string(),
-        transport: z.string(),
-        state: z.string(),
-        place: z.enum(['passed', 'not_yet']),
-      }),
-    ),
+    streams: z.array(streamSays),
   })
   .meta({ id: 'Explanation' })
 
@@ -51,7 +67,7 @@ const streamSchema = z
   .object({
     session: z.string(),
     subscriber: z.string().nullable(),
-    transport: z.enum(['websocket', 'plain', 'sse', 'webhook']),
+    transport: z.enum(transports),
     state: z.enum(['quiet', 'waiting', 'replaying', 'live', 'lagging']),
     opened_at: z.iso.datetime(),
     filters: z.array(z.string()),
@@ -62,7 +78,7 @@ const streamSchema = z
       .number()
       .nullable()
       .describe(
-        'Age of the oldest of them, to the second; null if it is older than what this server remembers, an hour at most.',
+        'Age of the oldest of them, to the second; null if it is older than what this server remembers, half an hour at least.',
       ),
     queued_bytes: z.int(),
     delivered: z.int(),
@@ -98,7 +114,8 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       if (!mayReadSubscriber(caller, subscriber))
         throw new ProblemError('forbidden', `The credential may not read the stream of ${subscriber}.`)
       const enforced = caller.filter && treeOf(caller.filter)
-      return { ...(await explain(needs, { eventId: event, subscriber, enforced })), server: here }
+      const asked = { eventId: event, subscriber, enforced, tells: toldTo(caller) }
+      return { ...(await explain(needs, asked)), server: here }
     },
   })
   http.get('/streams', {
@@ -126,6 +143,15 @@ export function insightRoutes(http: Http, needs: ExplainNeeds): void {
       return { server: here, data: listed, cursor: null, has_more: data.length > streamsMax }
     },
   })
+}
+
+/**
+ * What an explanation may say to a caller. Who is bound to what stored filters let through is not to read the rest of an
+ * event out of the tests that it failed; and what a token enforces is told to operators, not to the bearer of another.
+ */
+function toldTo(caller: Caller): Tells {
+  const values = mayReadSubscriber(caller, undefined)
+  return { values, credentials: values && caller.kind !== 'token' }
 }
 
 function describeStream(stream: Stream): z.infer<typeof streamSchema> {

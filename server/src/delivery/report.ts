@@ -2,7 +2,8 @@ import type { GapReason, SlowPolicy } from '@pulse/protocol/frames'
 import type { Logger } from 'pino'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
-export type TransportName = 'websocket' | 'plain' | 'sse' | 'webhook'
+export const transports = ['websocket', 'plain', 'sse', 'webhook'] as const
+export type TransportName = (typeof transports)[number]
 
 /** What the report says of a stream. */
 export interface ReportedStream {

@@ -6,7 +6,8 @@ import type { Tree } from '../subscriptions/tree.ts'
 import { DeliveryQueue, type QueuedEvent } from './delivery-queue.ts'
 import type { DeliveryRecord } from './delivery-record.ts'
 import type { Encoding } from './encoding.ts'
-import type { Slots, Vector } from './vector.ts'
+import { Missed } from './missed.ts'
+import { atLeast, type Slots, type Vector } from './vector.ts'
 
 /**
  * Bytes that wait for one reader before its policy is asked. In a replay the scan waits at the lower mark instead:
@@ -98,6 +99,9 @@ export class Session {
   /** Position that the client says it has dealt with. */
   acked: Vector | undefined
   readonly counted = { delivered: 0, gaps: 0, lagged: 0 }
+  /** Where it began: what lies below was never for it. Undefined before it has. */
+  began: Vector | undefined
+  readonly missed = new Missed()
   readonly #queue = new DeliveryQueue()
   #ready = true
   #unreadyAt = 0
@@ -129,6 +133,7 @@ export class Session {
   /** Everything below was told of. */
   startAt(vector: Vector): void {
     this.told.set(vector)
+    this.began = vector.slice()
   }
 
   /** Whether a replay may offer more. */
@@ -169,7 +174,8 @@ export class Session {
     if (this.state.kind !== 'read') return
     const event = { delivery, matched, ahead: this.ahead }
     const isConflated = this.slow === 'conflate' && !this.#ready
-    this.#queue.push(event, isConflated ? this.conflateBy?.(delivery) : undefined)
+    const replaced = this.#queue.push(event, isConflated ? this.conflateBy?.(delivery) : undefined)
+    if (replaced) this.missed.replaced(replaced.slot, replaced.offset, this.told)
     if (this.#queue.bytes > queueLimits.bytesMax && this.state.live && this.#isSlow()) this.#tooSlow()
     else this.needs.dirty(this)
   }
@@ -217,8 +223,13 @@ export class Session {
   gap(from: string, to: Vector, reason: GapReason): void {
     if (this.state.kind === 'closed') return
     this.counted.gaps++
-    this.needs.report.gap(reason)
-    const bytes = this.needs.encoding.gap(from, this.needs.slots.format(to), reason)
+    const { slots, encoding, report } = this.needs
+    report.gap(reason)
+    const presented = slots.parse(from)
+    // Offsets of another log say nothing here, not even those that this one seems to have.
+    const isOfThis = reason !== 'epoch' && presented.kind === 'ok'
+    this.missed.gap(isOfThis ? presented.vector : undefined, to, reason)
+    const bytes = encoding.gap(from, slots.format(to), reason)
     if (bytes) {
       this.#queue.pushNote(bytes, to.slice())
       this.needs.dirty(this)
@@ -307,6 +318,7 @@ export class Session {
     // Also a conflating reader whose keys do not fit: it loses its queue, never its place.
     this.needs.leave(this)
     const place = this.suspend()
+    this.missed.readAgain(place)
     this.state = { kind: 'lagging', place }
     const bytes = this.needs.encoding.lagging(this.needs.slots.format(place))
     if (bytes) this.note(bytes)
@@ -321,6 +333,7 @@ export class Session {
     if (!to) return
     this.counted.gaps++
     report.gap('dropped')
+    this.missed.gap(this.told, to, 'dropped')
     const note = encoding.gap(from, slots.format(to), 'dropped')
     if (note) this.#queue.putFirst(note, to)
     this.needs.dirty(this)
@@ -332,14 +345,6 @@ export class Session {
       vector[slot] = Math.max(vector[slot] as number, this.told[slot] as number, this.ahead?.[slot] ?? 0)
     return vector
   }
-}
-
-/** Raises every slot to the highest of the others. */
-function atLeast(vector: Vector, ...others: readonly Vector[]): Vector {
-  for (const other of others)
-    for (let slot = 0; slot < vector.length; slot++)
-      vector[slot] = Math.max(vector[slot] as number, other[slot] as number)
-  return vector
 }
 
 function fits(tree: Tree): boolean {

@@ -50,6 +50,7 @@ export class Stream {
   readonly openedAt = Date.now()
   readonly #needs: StreamNeeds
   #own: Tree | undefined
+  #ownSince: Vector | undefined
 
   constructor(needs: StreamNeeds) {
     this.#needs = needs
@@ -158,6 +159,7 @@ export class Stream {
   /** Puts another filter of the connection's own in place of the one it has. */
   setOwn(own: Tree | undefined): void {
     this.#own = own
+    this.#ownSince = this.place()
     const { session } = this
     const others = session.filters.filter(({ name, version }) => name !== ownFilterName || version > 0)
     this.#replace(own ? [...others, this.#ownFilter(own)] : others)
@@ -169,9 +171,9 @@ export class Stream {
     if (!live.scan.replace(session, filters) && !replays.replace(session, filters)) session.filters = filters
   }
 
-  /** The next offset of a partition that it will be offered; undefined before it has begun. */
-  nextOffset(topic: string, partition: number): number | undefined {
-    return this.place()?.[this.#needs.feed.slots.of(topic, partition)]
+  /** The filter of the connection itself; `since`: where it took the place of another one. */
+  get own(): { readonly tree: Tree | undefined; readonly since: Vector | undefined } {
+    return { tree: this.#own, since: this.#ownSince }
   }
 
   /** How far it has come; undefined before it has begun and after its end. */

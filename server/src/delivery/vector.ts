@@ -117,6 +117,14 @@ export function reaches(a: Vector, b: Vector): boolean {
   return true
 }
 
+/** Raises every slot to the highest of the others; returns the vector that it has raised. */
+export function atLeast(vector: Vector, ...others: readonly Vector[]): Vector {
+  for (const other of others)
+    for (let slot = 0; slot < vector.length; slot++)
+      vector[slot] = Math.max(vector[slot] as number, other[slot] as number)
+  return vector
+}
+
 /** Sets every slot of `into` to the lesser of both. */
 export function lower(into: Vector, other: Vector): void {
   for (let slot = 0; slot < into.length; slot++)

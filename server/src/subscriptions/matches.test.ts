@@ -101,6 +101,11 @@ test('why an event does not match says each failed test with what was found', ()
   ])
   assert.equal(reasons('properties.note = "n"')[0]?.length, 130)
   assert.deepEqual(reasons('nothing'), ['nothing: no event passes this'])
+  const text = 'user_id = "x" and not properties.items has (sku = "x") and properties.amount > 1'
+  assert.deepEqual(whyNot(parseExpression(text), event, { values: false }), [
+    'user_id = "x"',
+    'not properties.items has (sku = "x")',
+  ])
   assert.deepEqual(reasons('event_type = "purchase"'), [])
 })
 

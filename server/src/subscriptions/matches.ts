@@ -37,36 +37,39 @@ export function holds(tree: Tree, object: Members): boolean {
 
 /**
  * Why an event does not pass a filter: every test that stands in the way, in the words of the expression, with what was found
- * instead. Of alternatives all are named, for each would have done. Empty if the event passes.
+ * instead unless `values` is false. Of alternatives all are named, for each would have done. Empty if the event passes.
  */
-export function whyNot(tree: Tree, event: Event): readonly string[] {
-  return reasons(tree, event as object as Members)
+export function whyNot(tree: Tree, event: Event, { values = true } = {}): readonly string[] {
+  const members = event as object as Members
+  const say = (test: Tree) => `${printExpression(test)}${values ? `: ${found(test, members)}` : ''}`
+  return reasons(tree, members, say)
 }
 
-function reasons(tree: Tree, event: Members): readonly string[] {
+type Say = (test: Tree) => string
+
+function reasons(tree: Tree, event: Members, say: Say): readonly string[] {
   if (holds(tree, event)) return []
   const { kind } = tree
-  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree), event)
-  if (kind === 'not') return reasonsAgainst(tree.of, event)
-  return [`${printExpression(tree)}: ${found(tree, event)}`]
+  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree), event, say)
+  return kind === 'not' ? reasonsAgainst(tree.of, event, say) : [say(tree)]
 }
 
 /** Why a tree holds that should not. */
-function reasonsAgainst(tree: Tree, event: Members): readonly string[] {
+function reasonsAgainst(tree: Tree, event: Members, say: Say): readonly string[] {
   const { kind } = tree
-  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree).map(negated), event)
-  if (kind === 'not') return reasons(tree.of, event)
-  return [`${printExpression({ kind: 'not', of: tree })}: ${found(tree, event)}`]
+  if (kind === 'all' || kind === 'any') return reasonsOf(partsOf(tree).map(negated), event, say)
+  return kind === 'not' ? reasons(tree.of, event, say) : [say({ kind: 'not', of: tree })]
 }
 
-function reasonsOf(parts: readonly Tree[], event: Members): readonly string[] {
+function reasonsOf(parts: readonly Tree[], event: Members, say: Say): readonly string[] {
   if (parts.length === 0) return ['nothing: no event passes this']
-  return [...new Set(parts.flatMap((each) => reasons(each, event)))]
+  return [...new Set(parts.flatMap((each) => reasons(each, event, say)))]
 }
 
 const shownMax = { values: 5, chars: 100 } as const
 
 function found(tree: Tree, event: Members): string {
+  if (tree.kind === 'not') return found(tree.of, event)
   if (tree.kind === 'within') {
     let objects = 0
     anyAt(event, tree.path, (value) => {

@@ -23,10 +23,35 @@ const verdicts: Record<Explanation['verdict'], { tone: Tone; icon: IconName; wor
   does_not_match: { tone: 'bad', icon: 'cross', word: 'It does not match' },
 }
 
+type Outcome = Explanation['streams'][number]['outcome']
+
+const outcomes: Record<Outcome, { tone: Tone; icon: IconName; word: string }> = {
+  sent: { tone: 'ok', icon: 'check', word: 'sent' },
+  not_yet: { tone: 'accent', icon: 'clock', word: 'not sent yet' },
+  began_after: { tone: 'neutral', icon: 'clock', word: 'began behind it' },
+  replaced: { tone: 'warn', icon: 'alert', word: 'too slow: only the latest of each key' },
+  dropped: { tone: 'warn', icon: 'alert', word: 'too slow: dropped' },
+  gap: { tone: 'bad', icon: 'alert', word: 'in a gap' },
+  no_match: { tone: 'neutral', icon: 'cross', word: 'no filter lets it through' },
+  no_permission: { tone: 'warn', icon: 'cross', word: 'hidden by its credential' },
+  unknown: { tone: 'neutral', icon: 'alert', word: 'had another filter then' },
+}
+
 const applies: Record<Explanation['filters'][number]['applies'], string> = {
   yes: 'held when the event came',
   stored_later: 'was stored after the event',
   changed_before: 'was changed or deleted before the event',
+}
+
+function Failed({ tests }: { tests: readonly string[] }) {
+  if (tests.length === 0) return null
+  return (
+    <ul className="mt-1 list-disc pl-5 font-mono text-sm">
+      {tests.map((test) => (
+        <li key={test}>{test}</li>
+      ))}
+    </ul>
+  )
 }
 
 function Filters({ explanation }: { explanation: Explanation }) {
@@ -51,13 +76,7 @@ function Filters({ explanation }: { explanation: Explanation }) {
               version {filter.version}, {applies[filter.applies]}
             </span>
           </p>
-          {filter.failed.length > 0 && (
-            <ul className="mt-1 list-disc pl-5 font-mono text-sm">
-              {filter.failed.map((test) => (
-                <li key={test}>{test}</li>
-              ))}
-            </ul>
-          )}
+          <Failed tests={filter.failed} />
         </li>
       ))}
     </ul>
@@ -66,20 +85,32 @@ function Filters({ explanation }: { explanation: Explanation }) {
 
 function Streams({ explanation }: { explanation: Explanation }) {
   const { streams, replayable, subscriber } = explanation
-  const passed = streams.filter(({ place }) => place === 'passed').length
-  const said =
-    streams.length === 0
-      ? `${subscriber} has no open stream on this server.`
-      : passed === streams.length
-        ? `Every open stream of ${subscriber} is past the event.`
-        : `${passed} of ${streams.length} open streams of ${subscriber} are past the event.`
   return (
-    <p className="mt-2 text-sm text-muted">
-      {said}{' '}
-      {replayable
-        ? 'The log still holds the event: whoever resumes from before it is offered it.'
-        : 'Retention has taken it from the log: no replay can bring it any more.'}
-    </p>
+    <>
+      <p className="mt-2 text-sm text-muted">
+        {streams.length === 0 && `${subscriber} has no open stream on this server. `}
+        {replayable
+          ? 'The log still holds the event: whoever resumes from before it is offered it.'
+          : 'Retention has taken it from the log: no replay can bring it any more.'}
+      </p>
+      {streams.length > 0 && (
+        <ul aria-label={`Open streams of ${subscriber}`}>
+          {streams.map(({ session, transport, state, outcome, failed }) => (
+            <li key={session} className="mt-2">
+              <p className="flex flex-wrap items-center gap-x-3 gap-y-1">
+                <Badge tone={outcomes[outcome].tone} icon={outcomes[outcome].icon}>
+                  {outcomes[outcome].word}
+                </Badge>
+                <span className="text-sm text-muted">
+                  open stream: {transport}, {state}
+                </span>
+              </p>
+              <Failed tests={failed} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
   )
 }
 
