@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test'
 import { openInstallation } from '@pulse/dev/faults/installation'
 import { eventually } from '@pulse/dev/services/eventually'
 import { findPostgres, freshDatabase, type Postgres, startPostgres } from '@pulse/dev/services/postgres'
+import type { PulseProcess } from '@pulse/dev/services/pulse'
 import type { Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
 import { openReceiver, orderFaults, type WebhookReceiver } from './webhook-receiver.ts'
@@ -52,17 +53,8 @@ async function openHolding() {
   return { receiver, answer, waits, hold, takeAll }
 }
 
-const numbersOf = (receiver: WebhookReceiver, user: string) =>
-  new Set(
-    receiver.requests.filter(({ event }) => event.user_id === user).map(({ event }) => event.properties.n),
-  )
-
-test('what is parked while the database is away, and could not be committed before the run ends, comes all the same', async () => {
-  await using database = await freshDatabase(postgres.address)
-  await using installation = await openInstallation({ databaseUrl: database.url, settings })
-  const server = await installation.start()
-  const { receiver, answer, waits, hold, takeAll } = await openHolding()
-  await using _receiver = receiver
+/** A webhook to this receiver, and ways to post events whose `n` counts up, and to see how many are parked. */
+async function openWebhook(server: PulseProcess, receiver: WebhookReceiver) {
   const call = callerOf(server)
   const made = await call('POST', '/webhooks', {
     ...{ subscriber_id: 'outage', url: receiver.url },
@@ -75,14 +67,29 @@ test('what is parked while the database is away, and could not be committed befo
     })
     assert.equal((await call('POST', '/events', events)).body.accepted, count)
   }
-  await post('first', 3)
   let others = 0
-  const isParked = async () => {
-    // Others have to be taken between two of its failures.
+  const isParked = async (count: number) => {
+    // Others have to be taken between two failures of one.
     await post(`other_${others++}`, 5)
-    return ((await call('GET', `/webhooks/${id}`)).body as unknown as Webhook).parked === 3 || undefined
+    return ((await call('GET', `/webhooks/${id}`)).body as unknown as Webhook).parked === count || undefined
   }
-  await eventually('a key is blocked', isParked, 30_000)
+  return { id, post, isParked }
+}
+
+const numbersOf = (receiver: WebhookReceiver, user: string) =>
+  new Set(
+    receiver.requests.filter(({ event }) => event.user_id === user).map(({ event }) => event.properties.n),
+  )
+
+test('what is parked while the database is away, and could not be committed before the run ends, comes all the same', async () => {
+  await using database = await freshDatabase(postgres.address)
+  await using installation = await openInstallation({ databaseUrl: database.url, settings })
+  const server = await installation.start()
+  const { receiver, answer, waits, hold, takeAll } = await openHolding()
+  await using _receiver = receiver
+  const { id, post, isParked } = await openWebhook(server, receiver)
+  await post('first', 3)
+  await eventually('a key is blocked', () => isParked(3), 30_000)
   hold()
   await waits('first')
   await post('second', 5)

@@ -1,22 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { LogRecord } from '@pulse/log'
-import { DeliveryRecord } from '../delivery/delivery-record.ts'
-import { Slots } from '../delivery/vector.ts'
+import type { DeliveryRecord } from '../delivery/delivery.ts'
 import type { Outcome } from './attempts.ts'
 import { type Letter, parkedOf } from './letter.ts'
 import { Letters } from './letters.ts'
 
 // What becomes of a webhook whose memory is full of the events of one key, or of what came behind one event.
 
-const slots = new Slots([{ name: 'events', epoch: 1, partitions: 1 }])
 const webhookId = '6f1a1b52-52c1-4d0c-9d0e-1f2b7a3c4d5e'
 
+/** What letters look at of an event that came with the stream. */
+const slots = {
+  place: () => ({ topic: 'events', partition: 0 }),
+  topics: [{ name: 'events', epoch: 1 }],
+}
+
 function letterOf(key: string, offset: number): Letter {
-  const record = { offset, value: '{}', event: {}, receivedAt: 0 } as unknown as LogRecord
-  const delivery = new DeliveryRecord(slots, record, { slot: 0, before: new Float64Array(1) })
-  return { eventId: `${offset}`, key, body: () => '{}', from: { kind: 'stream', record: delivery } }
+  const record = { slots, slot: 0, offset, record: { receivedAt: 0 } } as unknown as DeliveryRecord
+  return { eventId: `${offset}`, key, body: () => '{}', from: { kind: 'stream', record } }
 }
 
 const redriven = (key: string): Letter => ({
