@@ -308,7 +308,7 @@ function webhookRows(): readonly Row[] {
     {
       what: 'events of one webhook that wait behind blocked keys',
       most: number(letterLimits.parkedMax),
-      beyond: 'dead letters at once',
+      beyond: 'dead letters at once; while nothing else is taken, no more are read',
     },
   ]
 }
