@@ -20,7 +20,12 @@ let server: TestServer
 before(async () => {
   server = await startTestServer()
 })
-after(() => server?.[Symbol.asyncDispose]())
+/** Ends what a test that failed has left: it would wait for the server for ever, and this file for it. */
+const over = new AbortController()
+after(async () => {
+  over.abort()
+  await server?.[Symbol.asyncDispose]()
+})
 
 const freshType = (name: string) => `${name}.${randomUUID().slice(0, 8)}`
 const freshSubscriber = () => `user-${randomUUID().slice(0, 8)}`
@@ -42,7 +47,7 @@ async function startTail(words: readonly string[]): Promise<Tail> {
   const ctrlC = new AbortController()
   let printed = ''
   const ran = server.pulse(['events', 'tail', ...words], {
-    interrupt: ctrlC.signal,
+    interrupt: AbortSignal.any([ctrlC.signal, over.signal]),
     onStdout: (text) => {
       printed = text
     },
