@@ -29,7 +29,7 @@ const outcomes: Record<Outcome, { tone: Tone; icon: IconName; word: string }> = 
   sent: { tone: 'ok', icon: 'check', word: 'sent' },
   not_yet: { tone: 'accent', icon: 'clock', word: 'not sent yet' },
   began_after: { tone: 'neutral', icon: 'clock', word: 'began behind it' },
-  replaced: { tone: 'warn', icon: 'alert', word: 'too slow: only the latest of each key' },
+  replaced: { tone: 'warn', icon: 'alert', word: 'too slow: replaced' },
   dropped: { tone: 'warn', icon: 'alert', word: 'too slow: dropped' },
   gap: { tone: 'bad', icon: 'alert', word: 'in a gap' },
   no_match: { tone: 'neutral', icon: 'cross', word: 'no filter lets it through' },
