@@ -115,6 +115,8 @@ async function buildFilter(client: pg.Client, missing: readonly Sealed[]): Promi
 export interface FilterBuilderNeeds {
   readonly connect: () => Promise<pg.Client>
   readonly msMax: number
+  /** One was built here: it can be read now. */
+  readonly built: () => Promise<void>
   readonly troubled: (error: unknown) => void
 }
 
@@ -154,21 +156,24 @@ export class FilterBuilder {
   async #build(): Promise<void> {
     const client = await this.#needs.connect()
     this.#client = client
+    let isBuilt = false
     try {
-      if (!this.#isClosed) await answered(this.#buildWith(client), this.#needs.msMax)
+      if (!this.#isClosed) isBuilt = await answered(this.#buildWith(client), this.#needs.msMax)
     } finally {
       this.#client = undefined
       // The lock ends with the session.
       drop(client)
     }
+    if (isBuilt && !this.#isClosed) await this.#needs.built()
   }
 
-  async #buildWith(client: pg.Client): Promise<void> {
+  async #buildWith(client: pg.Client): Promise<boolean> {
     const lock = await client.query(
       `select pg_try_advisory_lock(hashtextextended('pulse.log.ids.filters', 0)) as mine`,
     )
     const missing = lock.rows[0]?.mine ? await missingFilter(client) : undefined
     if (missing) await buildFilter(client, missing)
+    return missing !== undefined
   }
 }
 

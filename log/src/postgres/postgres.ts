@@ -106,6 +106,7 @@ class PostgresLog implements EventLog {
     this.#filters = new FilterBuilder({
       connect: () => this.#connect('pulse log filters'),
       msMax: limits.maintenanceMsMax,
+      built: () => this.#controlled((client) => this.#ids.load(client)),
       troubled: (error) => options.troubled?.(error),
     })
     this.#tail = new Tail(() => connect(options.connection, 'pulse log tail'))
