@@ -11,7 +11,7 @@ const plain = 1
 const zstd = 2
 const newline = 0x0a
 
-// Below this many bytes compressing costs more than it saves: 47 µs for 300 bytes, 32 µs for 3,000.
+// Below this many bytes compressing costs more than it saves: about 20 µs, for 300 bytes as for 8,000.
 const compressFrom = 2_000
 const params = { [constants.ZSTD_c_compressionLevel]: 1 }
 

@@ -74,7 +74,7 @@ export async function axeFindsNothing(page: Page, where: string): Promise<void> 
 }
 
 /** Fails if the page scrolls sideways. */
-export async function fitsItsWidth(page: Page, where: string): Promise<void> {
+async function fitsItsWidth(page: Page, where: string): Promise<void> {
   const over = await page.evaluate<number>(
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
   )
@@ -96,4 +96,31 @@ export async function bringsLittleScript(page: Page, where: string, act: () => P
   })
   const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
   assert.ok(bytes > 100_000 && bytes <= scriptBytesMax, `${where}: ${bytes} bytes in ${sizes.length} files`)
+}
+
+interface Walk {
+  /** Below `/ui/`, and what is there once the page is. */
+  readonly pages: readonly (readonly [path: string, sign: string | RegExp])[]
+  readonly looks: readonly { readonly theme: 'light' | 'dark'; readonly width: number }[]
+  readonly url: string
+  /** Who looks. */
+  readonly signedInAs: BrowserContext
+  /** Something that is done on a page before it is looked at. */
+  readonly prepare?: (page: Page, path: string) => Promise<void>
+}
+
+/** Looks at pages in several themes and widths: axe finds nothing, nothing scrolls sideways, nothing complains. */
+export async function looksWell(browser: Browser, walk: Walk): Promise<void> {
+  for (const look of walk.looks) {
+    await using window = await openWindow(browser, { ...look, signedInAs: walk.signedInAs })
+    for (const [path, sign] of walk.pages) {
+      const where = `/ui/${path} (${look.theme}, ${look.width} px)`
+      await window.page.goto(`${walk.url}/ui/${path}`)
+      await window.page.getByText(sign).first().waitFor()
+      await walk.prepare?.(window.page, path)
+      await axeFindsNothing(window.page, where)
+      await fitsItsWidth(window.page, where)
+    }
+    assert.deepEqual(window.complaints, [])
+  }
 }

@@ -5,8 +5,8 @@ import { eventually } from '@pulse/dev/services/eventually'
 import type { Webhook } from '@pulse/protocol/webhook'
 import {
   axeFindsNothing,
-  fitsItsWidth,
   heading,
+  looksWell,
   openBrowser,
   openWindow,
   skipBrowser,
@@ -211,27 +211,18 @@ describe('the webhooks of the dashboard', { skip: skipBrowser }, () => {
     assert.equal(made.status, 201, JSON.stringify(made.body))
     const { id } = made.body as unknown as Webhook
     const pages: readonly (readonly [string, string | RegExp])[] = [
-      ['view=webhooks', 'user_1'],
-      ['view=webhooks&subscriber=nobody', 'nobody has no webhook'],
-      [`view=webhooks&open=${id}`, 'since the last success'],
-      ['view=webhooks&open=new', 'What is sent'],
+      ['subscriptions?view=webhooks', 'user_1'],
+      ['subscriptions?view=webhooks&subscriber=nobody', 'nobody has no webhook'],
+      [`subscriptions?view=webhooks&open=${id}`, 'since the last success'],
+      ['subscriptions?view=webhooks&open=new', 'What is sent'],
     ]
     const looks = [
       { theme: 'light', width: 1280 },
       { theme: 'dark', width: 768 },
       { theme: 'dark', width: 320 },
     ] as const
-    for (const look of looks) {
-      await using window = await openWindow(browser, { ...look, signedInAs: operator.page.context() })
-      for (const [search, sign] of pages) {
-        const where = `/ui/subscriptions?${search} (${look.theme}, ${look.width} px)`
-        await window.page.goto(`${journey.server.url}/ui/subscriptions?${search}`)
-        await window.page.getByText(sign).first().waitFor()
-        await axeFindsNothing(window.page, where)
-        await fitsItsWidth(window.page, where)
-      }
-      assert.deepEqual(window.complaints, [])
-    }
+    const { url: server } = journey.server
+    await looksWell(browser, { pages, looks, url: server, signedInAs: operator.page.context() })
   })
 
   test('no page broke the rules of its content policy or threw', () => {

@@ -11,8 +11,8 @@ import { eventually } from '@pulse/dev/services/eventually'
 import {
   axeFindsNothing,
   bringsLittleScript,
-  fitsItsWidth,
   heading,
+  looksWell,
   openBrowser,
   openWindow,
   skipBrowser,
@@ -281,17 +281,7 @@ describe('the dashboard', { skip: skipBrowser }, () => {
       { theme: 'dark', width: 1280 },
       { theme: 'light', width: 320 },
     ] as const
-    for (const look of looks) {
-      await using window = await openWindow(browser, { ...look, signedInAs: operator.page.context() })
-      for (const [path, sign] of pages) {
-        const where = `/ui/${path} (${look.theme}, ${look.width} px)`
-        await window.page.goto(`${server.url}/ui/${path}`)
-        await window.page.getByText(sign).first().waitFor()
-        await axeFindsNothing(window.page, where)
-        await fitsItsWidth(window.page, where)
-      }
-      assert.deepEqual(window.complaints, [])
-    }
+    await looksWell(browser, { pages, looks, url: server.url, signedInAs: operator.page.context() })
   })
 
   test('the script of each page comes compressed, with air below 150 kB', async () => {

@@ -7,6 +7,7 @@ import { type Filter, filtersQuery, type OpenStream, streamsQuery } from '../del
 import { buttonLook, EmptyState, Failure, formatCount, Icon, Loading, Panel } from '../design/design.ts'
 import { useLiveInterval } from '../shell/shell.tsx'
 import { FiltersTable, keyOfFilter } from './filters-table.tsx'
+import { Paging } from './paging.tsx'
 import { StreamsTable } from './streams-table.tsx'
 import type { SubscriptionSearch } from './subscriptions.tsx'
 
@@ -54,27 +55,12 @@ function Filters({
   streams: readonly OpenStream[]
   search: SubscriptionSearch
 }) {
-  const { cursor, open: _, expression: __, ...first } = search
-  if (page.data.length === 0 && cursor === undefined) return <NoFilters subscriber={search.subscriber} />
+  if (page.data.length === 0 && search.cursor === undefined)
+    return <NoFilters subscriber={search.subscriber} />
   return (
     <>
       <FiltersTable filters={page.data} streams={streams} search={search} />
-      {(cursor !== undefined || page.has_more) && (
-        <nav aria-label="Pages of filters" className="flex gap-2 px-4 py-2">
-          {cursor !== undefined && (
-            <Link to="/subscriptions" search={first} className={buttonLook()}>
-              <Icon name="first" size={14} />
-              First
-            </Link>
-          )}
-          {page.has_more && page.cursor !== null && (
-            <Link to="/subscriptions" search={{ ...first, cursor: page.cursor }} className={buttonLook()}>
-              More
-              <Icon name="next" size={14} />
-            </Link>
-          )}
-        </nav>
-      )}
+      <Paging of="filters" page={page} search={search} />
     </>
   )
 }

@@ -5,6 +5,7 @@ import { failureFacts, isPassing, type Page, remedyOf } from '../api/api.ts'
 import { part } from '../api/part.ts'
 import { buttonLook, EmptyState, Failure, Icon, Loading, Panel } from '../design/design.ts'
 import { useLiveInterval } from '../shell/shell.tsx'
+import { Paging } from '../subscriptions/paging.tsx'
 import type { SubscriptionSearch } from '../subscriptions/subscriptions.tsx'
 import { type Webhook, webhooksQuery } from './queries.ts'
 import { WebhooksTable } from './webhooks-table.tsx'
@@ -44,27 +45,11 @@ function NoWebhooks({ search }: { search: SubscriptionSearch }) {
 }
 
 function Listed({ page, search }: { page: Page<Webhook>; search: SubscriptionSearch }) {
-  const { cursor, open: _, ...first } = search
-  if (page.data.length === 0 && cursor === undefined) return <NoWebhooks search={search} />
+  if (page.data.length === 0 && search.cursor === undefined) return <NoWebhooks search={search} />
   return (
     <>
       <WebhooksTable webhooks={page.data} search={search} />
-      {(cursor !== undefined || page.has_more) && (
-        <nav aria-label="Pages of webhooks" className="flex gap-2 px-4 py-2">
-          {cursor !== undefined && (
-            <Link to="/subscriptions" search={first} className={buttonLook()}>
-              <Icon name="first" size={14} />
-              First
-            </Link>
-          )}
-          {page.has_more && page.cursor !== null && (
-            <Link to="/subscriptions" search={{ ...first, cursor: page.cursor }} className={buttonLook()}>
-              More
-              <Icon name="next" size={14} />
-            </Link>
-          )}
-        </nav>
-      )}
+      <Paging of="webhooks" page={page} search={search} />
     </>
   )
 }
