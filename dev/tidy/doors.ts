@@ -24,6 +24,7 @@ export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/database/ask.ts',
   'server/src/http/access.ts',
   'server/src/http/bodies.ts',
+  'server/src/http/event-stream.ts',
   'server/src/http/openapi.ts',
   'server/src/http/problem-error.ts',
   'server/src/http/upgrade.ts',

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import type { Accounts } from './accounts/accounts.ts'
-import { openDelivery } from './delivery/delivery.ts'
+import { type Delivery, openDelivery } from './delivery/delivery.ts'
 import { deliveryRoutes } from './delivery/delivery-routes.ts'
 import { insightRoutes } from './delivery/insight-routes.ts'
 import { positionRoute } from './delivery/position-route.ts'
@@ -13,6 +13,8 @@ import { createIntake, type Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/intake-routes.ts'
 import { createIntakeReport } from './intake/report.ts'
 import { docsPage } from './operations/docs-page.ts'
+import { createMeasuring, measurementRoutes } from './operations/measurement-routes.ts'
+import { openMeasurementStream } from './operations/measurement-stream.ts'
 import type { Operations } from './operations/operations.ts'
 import { operationsRoutes } from './operations/operations-routes.ts'
 import { HandlerRegistry } from './processing/handler-registry.ts'
@@ -42,6 +44,12 @@ export async function openEndpoints(
   opened.defer(() => http.close())
   accounts.routes(http)
   operationsRoutes(http, { operations, version: app.version })
+  let delivery: Delivery | undefined
+  const measure = createMeasuring({
+    ...{ operations, answers: () => http.answers() },
+    streams: () => delivery?.streams().length ?? 0,
+  })
+  measurementRoutes(http, opened.use(openMeasurementStream({ measure, metrics: app.metrics })))
   await docsPage(http)
   if (app.does('intake')) {
     const intake = openDoor(app, http, operations)
@@ -49,7 +57,7 @@ export async function openEndpoints(
   }
   const query = app.does('query') || subscriptions ? await openQueries(app) : undefined
   if (query && app.does('query')) queryRoutes(http, query)
-  if (query && subscriptions) openStreams(app, { accounts, subscriptions, query, http }, opened)
+  if (query && subscriptions) delivery = openStreams(app, { accounts, subscriptions, query, http }, opened)
   if (app.does('web')) await dashboard(http, fileURLToPath(new URL('../../web/dist', import.meta.url)))
   return http
 }
@@ -90,7 +98,7 @@ function openStreams(
   app: Foundation,
   from: { accounts: Accounts; subscriptions: Subscriptions; query: Query; http: Http },
   opened: AsyncDisposableStack,
-): void {
+): Delivery {
   const { accounts, subscriptions, query, http } = from
   const { topics } = app
   const delivery = opened.use(
@@ -125,6 +133,7 @@ function openStreams(
     }),
   )
   webhooks.routes(http)
+  return delivery
 }
 
 function openQueries({ pool, log, schemas, config, handlers: own }: Foundation): Promise<Query> {

@@ -294,7 +294,7 @@ test('a member of the query that nobody knows is refused by name, wherever strea
     assert.deepEqual([code, errors.map(({ pointer }) => pointer)], ['invalid_request', ['/positon']], path)
   }
   assert.equal(await statusOf(`/ws/${subscriber}?positon=1`, bearer(journey.server.key)), 400)
-  const { status, body } = await journey.call('GET', '/stream')
+  const { status, body } = await journey.call('GET', '/stream?position=1')
   const { detail } = body as unknown as { detail: string }
   assert.deepEqual([status, detail], [400, 'Name exactly one of subscriber and filter.'])
 })

@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { z } from 'zod'
 import { type Caller, callerOf, mayReadSubscriber } from '../http/access.ts'
+import { EventStreamConnection } from '../http/event-stream.ts'
 import type { Http } from '../http/http.ts'
 import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
@@ -14,7 +15,6 @@ import { takeUpgrade } from '../http/upgrade.ts'
 import type { Tree } from '../subscriptions/tree.ts'
 import type { Delivery } from './delivery.ts'
 import { createEventStreamEncoding, createPlainEncoding, createV1Encoding } from './encoding.ts'
-import { EventStreamConnection } from './event-stream-connection.ts'
 import { SocketConnection } from './socket-connection.ts'
 import { endingOf, SocketSession } from './socket-session.ts'
 import type { Stream } from './stream.ts'
@@ -166,8 +166,10 @@ function eventStreamRoute(http: Http, needs: Needs): void {
       tags: ['streams'],
       summary: 'Follow a subscriber or a filter as server-sent events',
       description:
-        'Exactly one of `subscriber` and `filter`. Every event has its position as `id`, so a browser that comes back resumes ' +
+        'With exactly one of `subscriber` and `filter`; without any parameter it is the public stream of measurements. Every event has its position as `id`, so a browser that comes back resumes ' +
         'by itself. `checkpoint`, `gap` and `lagging` come as named events, and `close` as the last one: it says whether to come back.',
+      // The one document of this address speaks for the public stream of measurements too.
+      security: [{ bearer: [] }, { session: [] }, {}],
       querystring: z.strictObject({
         subscriber: subscriberIdSchema.optional(),
         filter: z.string().min(1).max(4_096).optional().describe('An expression, `event_type = "purchase"`.'),

@@ -26,11 +26,14 @@ import { answerError } from './problem-answer.ts'
 import { ProblemError } from './problem-error.ts'
 import { problemPages } from './problem-pages.ts'
 import { publicRoutes } from './public-routes.ts'
-import { createHttpReport, type HttpReport } from './report.ts'
+import { type Answers, createHttpReport, type HttpReport } from './report.ts'
 import { type RouteEntry, RouteTable } from './route-table.ts'
 import { securityHeaders } from './security-headers.ts'
 import { asksForWebSocket, Upgrades } from './upgrade.ts'
 import { compileValidator } from './validation.ts'
+import { withoutQuery } from './without-query.ts'
+
+export type { Answers } from './report.ts'
 
 /** The HTTP server of Pulse; routes are registered on it before `listen`. Closing finishes what was begun. */
 export type Http = FastifyInstance<
@@ -69,6 +72,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Every route with its access, complete once the server is ready. */
     routeEntries(): readonly RouteEntry[]
+    /** How requests were answered since the start. */
+    answers(): Answers
     /** Access of routes in this scope that do not say their own: for plugins that register routes themselves. */
     accessDefault: Access | undefined
   }
@@ -109,7 +114,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
     },
     trustProxy: settings.trustedProxies.length > 0 ? [...settings.trustedProxies] : false,
     bodyLimit: settings.bodyBytesMax,
-    routerOptions: { maxParamLength: limits.paramCharsMax },
+    routerOptions: { maxParamLength: limits.paramCharsMax, constraints: { query: withoutQuery } },
     // While closing, requests that still arrive on open connections are served, not dropped; see `closeGently`.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -117,6 +122,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   http.setValidatorCompiler(compileValidator)
   http.setSerializerCompiler(serializerCompiler)
   http.decorate('routeEntries', () => routes.entries)
+  http.decorate('answers', () => report.answers())
   http.decorate('accessDefault', undefined)
   http.decorateRequest('caller', undefined)
   http.addHook('onRoute', function onRoute(route) {
@@ -167,14 +173,15 @@ function guardRoute(
     throw new Error(
       `${methods.join(',')} ${route.url} takes a credential later, which only a socket can send`,
     )
-  const limited = access !== 'public' || methods.some((method) => isLimited(method, route.url))
+  const bare = route.constraints?.query === 'none'
+  const limited = access !== 'public' || methods.some((method) => isLimited(method, route.url, bare))
   const guard = createGuard({ access, limited, gatekeeper, late: lateCredential })
   const answered = report.route(methods.join(','), route.url)
   // What only some may read is kept by nobody on the way, nor by a browser after the sign-out. Other methods are not
   // kept anyway.
   const isPrivate = access !== 'public' && methods.some((method) => method === 'GET' || method === 'HEAD')
   const fixed = isPrivate ? { ...headers, 'cache-control': 'no-store' } : headers
-  for (const method of methods) routes.add({ method, url: route.url, access, webSocket })
+  for (const method of methods) routes.add({ method, url: route.url, access, webSocket, withoutQuery: bare })
   route.onRequest = [
     (request, reply, done) => {
       reply.headers(fixed).header('x-request-id', request.id)
@@ -195,8 +202,9 @@ function guardRoute(
 }
 
 /** Whether a public route counts against its address's budget. Throws for one that the list does not name. */
-function isLimited(method: string, url: string): boolean {
-  const listed = publicRoutes.find(({ route }) => route === `${method === 'HEAD' ? 'GET' : method} ${url}`)
+function isLimited(method: string, url: string, bare: boolean): boolean {
+  const name = `${method === 'HEAD' ? 'GET' : method} ${url}${bare ? ' (no query)' : ''}`
+  const listed = publicRoutes.find(({ route }) => route === name)
   if (listed === undefined) throw new Error(`${method} ${url} is public but not in the list of public routes`)
   return listed.limited
 }

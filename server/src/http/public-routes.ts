@@ -1,5 +1,5 @@
 interface PublicRoute {
-  /** Method and pattern as registered. HEAD of a listed GET is public too. */
+  /** Method and pattern as registered, and `(no query)` if only that is public. HEAD of a listed GET is public too. */
   readonly route: string
   /** Requests count against their address's budget. Probes and static files do not: a 429 there would restart a healthy server. */
   readonly limited: boolean
@@ -25,6 +25,10 @@ export const publicRoutes: readonly PublicRoute[] = [
   free('GET /docs/problems/:code'),
   free('GET /openapi.json'),
   open('POST /auth/sign-in'),
+  // With a query the address is a stream of events, for those who may read it.
+  open('GET /stream (no query)'),
+  free('GET /names'),
+  free('GET /sse'),
   // The preflight of a browser carries no credential by definition.
   free('OPTIONS *'),
 ]

@@ -1,8 +1,20 @@
 import type { Logger } from 'pino'
 import { Counter, type Registry } from 'prom-client'
 
+/** How requests were answered since the start, in numbers that only grow. */
+export interface Answers {
+  readonly all: number
+  /** 401, 403 and 429: who asked had no right to it, or asked too often. */
+  readonly refused: number
+  /** 500 and above. */
+  readonly failed: number
+}
+
+const refusals: ReadonlySet<number> = new Set([401, 403, 429])
+
 /** Where the HTTP layer says what happened. */
 export interface HttpReport {
+  answers(): Answers
   /** One counter per route: `answered(status)` is called for every answer. */
   route(method: string, route: string): (status: number) => void
   internalError(requestId: string, error: unknown): void
@@ -30,6 +42,7 @@ export function createHttpReport(to: { log: Logger; metrics: Registry }): HttpRe
       }
     },
   })
+  const answers = { all: 0, refused: 0, failed: 0 }
   const clientErrors = new Counter({
     name: 'pulse_http_client_errors_total',
     help: 'Requests that could not be read as HTTP, by what was wrong.',
@@ -42,12 +55,16 @@ export function createHttpReport(to: { log: Logger; metrics: Registry }): HttpRe
     registers: [to.metrics],
   })
   return {
+    answers: () => ({ ...answers }),
     route: (method, route) => {
       const classes = [0, 0, 0, 0, 0]
       counts.push({ method, route, classes })
       return (status) => {
         const index = Math.min(4, Math.max(0, Math.trunc(status / 100) - 1))
         classes[index] = (classes[index] ?? 0) + 1
+        answers.all++
+        if (status >= 500) answers.failed++
+        else if (refusals.has(status)) answers.refused++
       }
     },
     internalError: (requestId, error) =>

@@ -8,6 +8,8 @@ export interface RouteEntry {
   readonly access: Access
   /** The route takes WebSockets only. */
   readonly webSocket: boolean
+  /** The route takes only requests whose address has no query; with one it is another route's. */
+  readonly withoutQuery: boolean
 }
 
 /** Remembers every route, for the answer 405 and for the tests that walk over all of them. */

@@ -15,6 +15,8 @@ const staleMs = 2_000
 interface Seen {
   up: boolean
   at: number
+  /** How long the answer took. */
+  ms: number
 }
 
 /**
@@ -41,18 +43,20 @@ export class HealthProbe implements AsyncDisposable {
 
   async #ask(service: string, probe: Probe, signal: AbortSignal): Promise<void> {
     const stale = setTimeout(() => this.#tell(service, false, new Error('no answer in time')), staleMs)
+    const since = performance.now()
     try {
       await probe(signal)
-      if (!signal.aborted) this.#keep(service, true, undefined)
+      if (!signal.aborted) this.#keep(service, { up: true, since }, undefined)
     } catch (error) {
-      if (!signal.aborted) this.#keep(service, false, error)
+      if (!signal.aborted) this.#keep(service, { up: false, since }, error)
     } finally {
       clearTimeout(stale)
     }
   }
 
-  #keep(service: string, up: boolean, error: unknown): void {
-    this.#seen.set(service, { up, at: performance.now() })
+  #keep(service: string, { up, since }: { up: boolean; since: number }, error: unknown): void {
+    const at = performance.now()
+    this.#seen.set(service, { up, at, ms: at - since })
     this.#tell(service, up, error)
   }
 
@@ -67,6 +71,11 @@ export class HealthProbe implements AsyncDisposable {
   services(): Record<string, 'up' | 'down'> {
     const names = Object.keys(this.#needs.probes)
     return Object.fromEntries(names.map((service) => [service, this.#isUp(service) ? 'up' : 'down']))
+  }
+
+  /** How long the last answer of a service took, in milliseconds; undefined while it is down. */
+  answerMs(service: string): number | undefined {
+    return this.#isUp(service) ? this.#seen.get(service)?.ms : undefined
   }
 
   #isUp(service: string): boolean {

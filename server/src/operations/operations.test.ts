@@ -99,6 +99,15 @@ async function openWorld(more: Partial<OperationsNeeds> = {}) {
   }
 }
 
+test('how long a service took for its answer is known while it is up', async () => {
+  await using world = await openWorld()
+  const { operations, services } = world
+  assert.ok((operations.answerMs('database') ?? -1) > 0)
+  assert.equal(operations.answerMs('nothing of this name'), undefined)
+  await services.database.stop()
+  await until('database down', () => operations.answerMs('database') === undefined)
+})
+
 test('EF-03 /health is 200 with everything up, 503 with the database or the log down, and mends itself', async () => {
   await using world = await openWorld()
   const health = async () => {

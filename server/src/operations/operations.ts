@@ -37,6 +37,8 @@ export interface Operations extends AsyncDisposable {
   history(seconds: number): HistorySeries
   /** The backlog of the whole installation, at most ten seconds old; undefined while it cannot be measured. */
   backlog(): Backlog | undefined
+  /** How long a service took for its last answer to a probe, in milliseconds; undefined while it is down. */
+  answerMs(service: string): number | undefined
   /** The disk of the data folder as of the last second, for admission; undefined while it cannot be measured. */
   disk(): Disk | undefined
   /** The Prometheus text and its content type. */
@@ -192,6 +194,10 @@ class RunningOperations implements Operations {
 
   backlog(): Backlog | undefined {
     return this.#backlog.fresh()
+  }
+
+  answerMs(service: string): number | undefined {
+    return this.#probe.answerMs(service)
   }
 
   disk(): Disk | undefined {

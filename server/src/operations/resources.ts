@@ -23,6 +23,17 @@ export async function measureDisk(folder: string): Promise<Disk> {
 
 const resolutionMs = 10
 
+/** Makes what tells the share of time, 0 to 1, in which the event loop was busy since it was last asked. */
+export function createBusyWatch(): () => number {
+  let before = performance.eventLoopUtilization()
+  return () => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, before)
+    before = now
+    return utilization
+  }
+}
+
 /** How late timers fire, second by second: what a request waits because the process is busy with another. */
 export class EventLoopWatch implements Disposable {
   #delays = monitorEventLoopDelay({ resolution: resolutionMs })
