@@ -115,7 +115,7 @@ test('a character that needs a context is refused without it', () => {
 test('a text with letters from right to left keeps the Bidi rule', () => {
   for (const text of ['שלום', 'مريم', 'שלום1', 'א_ב', 'אָ', 'ب١٢', '\u{1e900}'.toLowerCase(), 'ߊ߁'])
     assert.match(reasonOf(text), /^key /, text)
-  for (const text of ['שלוםa', 'aשלום', '1א', '_א', 'א_', 'אa1', 'ب1١', '١٢', 'ـ'.replace('ـ', '-ב')])
+  for (const text of ['שלוםa', 'aשלום', '1א', '_א', 'א_', 'אa1', 'ب1١', '١٢', '-ב'])
     assert.equal(reasonOf(text), 'bidi', text)
   // Marks of Kannada count as letters from left to right although they are marks.
   assert.equal(reasonOf('א\u0cbf'), 'bidi')
