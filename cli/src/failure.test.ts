@@ -29,6 +29,8 @@ const expected: Record<ProblemCode | 'network' | 'timeout', number> = {
   query_too_wide: exitCodes.usage,
   invalid_filter: exitCodes.usage,
   filter_too_wide: exitCodes.usage,
+  invalid_name: exitCodes.usage,
+  name_taken: exitCodes.conflict,
   too_many_headers: exitCodes.failed,
   rate_limited: exitCodes.unavailable,
   over_budget: exitCodes.unavailable,

@@ -41,6 +41,8 @@ export interface Failure {
   readonly status: number | undefined
   readonly requestId: string | undefined
   readonly errors: readonly { readonly pointer: string; readonly detail: string }[]
+  /** Of a name that is taken: free ones near it. */
+  readonly suggestions?: readonly string[]
 }
 
 /** How streams fail: they have no status, and their codes say it all. */
@@ -72,6 +74,7 @@ const usageCodes: ReadonlySet<string> = new Set([
   'query_too_wide',
   'invalid_filter',
   'filter_too_wide',
+  'invalid_name',
 ])
 
 function nextOf(error: PulseError): string | undefined {
@@ -89,7 +92,7 @@ function nextOf(error: PulseError): string | undefined {
 export function describeFailure(error: unknown): Failure {
   const plain = { status: undefined, requestId: undefined, errors: [], next: undefined }
   if (error instanceof PulseError) {
-    const { code, status, requestId, errors } = error
+    const { code, status, requestId, errors, suggestions } = error
     return {
       exitCode: exitCodeOf(error),
       code,
@@ -98,6 +101,7 @@ export function describeFailure(error: unknown): Failure {
       status,
       requestId,
       errors,
+      suggestions,
     }
   }
   if (error instanceof CommandError)
@@ -143,6 +147,7 @@ export function failureProblem(failure: Failure): Record<string, unknown> {
     exit_code: failure.exitCode,
     ...(failure.requestId === undefined ? {} : { request_id: failure.requestId }),
     ...(failure.errors.length === 0 ? {} : { errors: failure.errors }),
+    ...(failure.suggestions?.length ? { suggestions: failure.suggestions } : {}),
     ...(failure.next === undefined ? {} : { next: failure.next }),
   }
 }

@@ -95,13 +95,19 @@ export class BloomFilter {
     return new BloomFilter(new Uint32Array(lines * lineWords))
   }
 
-  /** Adds a hashed key. */
-  add(hash: Hash128): void {
+  /** Adds a hashed key; returns how many bits it has set that were not set before. */
+  add(hash: Hash128): number {
     const at = this.#lineOf(hash)
+    let set = 0
     for (let n = 0; n < 8; n++) {
       const bit = bitOf(hash, n)
-      this.words[at + (bit >>> 5)] = (this.words[at + (bit >>> 5)] as number) | (1 << (bit & 31))
+      const before = this.words[at + (bit >>> 5)] as number
+      const mask = 1 << (bit & 31)
+      if ((before & mask) !== 0) continue
+      this.words[at + (bit >>> 5)] = before | mask
+      set++
     }
+    return set
   }
 
   /** False: the key was never added. True: it may have been. */
@@ -115,7 +121,7 @@ export class BloomFilter {
   }
 
   #lineOf(hash: Hash128): number {
-    // Multiply and shift spreads 32 bits over any number of lines below 2^21 without a division.
+    // A multiplication spreads 32 bits over the lines without a division, evenly enough for any number that fits memory.
     return Math.floor(((hash[0] as number) / 0x1_0000_0000) * this.#lines) * lineWords
   }
 }

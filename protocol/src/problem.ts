@@ -87,6 +87,16 @@ export const problems = {
   ),
   invalid_event: kind(422, 'Event not valid', 'errors[] names each wrong member by JSON Pointer.'),
   invalid_batch: kind(422, 'No event of the batch is valid', 'results[] names each event and its errors.'),
+  invalid_name: kind(
+    422,
+    'Name not valid',
+    'The name has a character, a length or a direction that names may not have; the detail says which.',
+  ),
+  name_taken: kind(
+    409,
+    'Name taken',
+    'Somebody has the name, or it is kept back. `suggestions` lists free ones that are near it.',
+  ),
   query_too_wide: kind(
     422,
     'Query too wide',

@@ -14,6 +14,7 @@ import { openEndpoints } from './endpoints.ts'
 import { type Foundation, hourMs, poolMax } from './foundation.ts'
 import { checkPort, listen } from './http/listen.ts'
 import { migrateAll } from './migrations.ts'
+import { namesTopic } from './names/names.ts'
 import { createObservations } from './operations/observations.ts'
 import { type Operations, openOperations } from './operations/operations.ts'
 import { measureDisk } from './operations/resources.ts'
@@ -103,7 +104,8 @@ async function openFoundation(needs: AppNeeds, opened: AsyncDisposableStack): Pr
   const retention = await openRetention({
     pool: database.pool('background', { max: poolMax.background }),
     log,
-    topics,
+    topics:
+      config.roles.includes('all') || config.roles.includes('names') ? [...topics, namesTopic.name] : topics,
     settings: config.retention,
     logger: module('retention'),
     logBytesMax: () => logBytesMax,

@@ -12,6 +12,7 @@ import { httpLimits } from './http/http-server.ts'
 import { createIntake, type Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/intake-routes.ts'
 import { createIntakeReport } from './intake/report.ts'
+import { type Names, openNames } from './names/names.ts'
 import { docsPage } from './operations/docs-page.ts'
 import { createMeasuring, measurementRoutes } from './operations/measurement-routes.ts'
 import { openMeasurementStream } from './operations/measurement-stream.ts'
@@ -59,6 +60,8 @@ export async function openEndpoints(
   if (query && app.does('query')) queryRoutes(http, query)
   if (query && subscriptions) delivery = openStreams(app, { accounts, subscriptions, query, http }, opened)
   if (app.does('web')) await dashboard(http, fileURLToPath(new URL('../../web/dist', import.meta.url)))
+  // Last, because nobody may be called as an address of ours.
+  if (app.does('names')) opened.use(await openKeeperOfNames(app, http))
   return http
 }
 
@@ -136,6 +139,19 @@ function openStreams(
   return delivery
 }
 
+async function openKeeperOfNames(app: Foundation, http: Http): Promise<Names> {
+  const { config, database, log, metrics } = app
+  const names = await openNames({
+    ...{ log, metrics, data: config.data, settings: config.names },
+    pool: database.pool('names', { max: poolMax.names }),
+    connection: () => database.client('names lease'),
+    routeWords: firstWords(http),
+    logger: app.module('names'),
+  })
+  names.routes(http)
+  return names
+}
+
 function openQueries({ pool, log, schemas, config, handlers: own }: Foundation): Promise<Query> {
   const handlers = new HandlerRegistry(own)
   return openQuery({
@@ -143,4 +159,10 @@ function openQueries({ pool, log, schemas, config, handlers: own }: Foundation):
     eventTypes: config.intake.eventTypes,
     handlerOf: (type) => handlers.find(type).name,
   })
+}
+
+/** The first words of our own addresses. */
+function firstWords(http: Http): readonly string[] {
+  const words = http.routeEntries().map(({ url }) => url.split('/')[1] ?? '')
+  return [...new Set(words)].filter((word) => /^[\w.-]+$/.test(word))
 }

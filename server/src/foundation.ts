@@ -25,7 +25,7 @@ export interface Foundation {
   /** The logger of a module. */
   module(name: string): Logger
   /** Whether this process has a role. */
-  does(role: 'intake' | 'processing' | 'delivery' | 'query' | 'web'): boolean
+  does(role: 'intake' | 'processing' | 'delivery' | 'query' | 'names' | 'web'): boolean
   state: 'starting' | 'running' | 'draining'
   /** Empty until the server listens. */
   baseUrl: string
@@ -40,6 +40,7 @@ export const poolMax = {
   background: 2,
   watch: 3,
   webhooks: 2,
+  names: 8,
 } as const
 
 export const hourMs = 3_600_000

@@ -26,6 +26,7 @@ export const chapters = [
   'Intake',
   'Processing',
   'Delivery',
+  'Names',
   'Retention',
 ] as const
 export type Chapter = (typeof chapters)[number]

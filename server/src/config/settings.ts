@@ -1,5 +1,6 @@
 import { limits } from '@pulse/protocol/limits'
 import { delivery } from './delivery-settings.ts'
+import { names } from './names-settings.ts'
 import { count, type Setting, setting, type WithDefault } from './setting.ts'
 import { address, listOf, oneOf, rate, ratio, text, yesNo } from './setting-kinds.ts'
 
@@ -16,7 +17,7 @@ const proxy = text(
     return /^(loopback|linklocal|uniquelocal|[\da-fA-F.:]+(\/\d{1,3})?)$/.test(value)
   },
 )
-const role = oneOf('all', 'intake', 'processing', 'delivery', 'query', 'web')
+const role = oneOf('all', 'intake', 'processing', 'delivery', 'query', 'names', 'web')
 
 const server = {
   port: setting({
@@ -55,7 +56,7 @@ const server = {
     name: 'ROLES',
     flag: 'roles',
     chapter: 'Server',
-    kind: listOf(role, 'a list of all, intake, processing, delivery, query, web'),
+    kind: listOf(role, 'a list of all, intake, processing, delivery, query, names, web'),
     default: ['all'],
     help: 'What this process does; several processes can share the work over one DATABASE_URL.',
   }),
@@ -375,6 +376,7 @@ export const settings = {
   ...intake,
   ...processing,
   ...delivery,
+  ...names,
   ...retention,
 } as const
 

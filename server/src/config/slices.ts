@@ -47,6 +47,15 @@ export function slices(values: SettingValues, read: Read) {
       timeoutMs: values.webhookTimeoutMs,
       concurrency: values.webhookConcurrency,
     },
+    names: {
+      profile: values.namesProfile,
+      expected: values.namesExpected,
+      rulesFile:
+        values.namesRulesFile === undefined
+          ? undefined
+          : pathOf('namesRulesFile', values.namesRulesFile, read),
+      seedFile: pathOf('namesSeedFile', values.namesSeedFile, read),
+    },
     retention: {
       idWindowHours: values.idWindowHours,
       logHours: values.logRetentionHours,

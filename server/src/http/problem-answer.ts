@@ -12,10 +12,11 @@ interface ProblemParts {
   readonly errors?: readonly InvalidMember[] | undefined
   /** Whole seconds. */
   readonly retryAfter?: number | undefined
+  readonly members?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** RFC 9457 body as text: the shape of `problemSchema`. */
-export function problemBody({ code, detail, requestId, errors, retryAfter }: ProblemParts): string {
+export function problemBody({ code, detail, requestId, errors, retryAfter, members }: ProblemParts): string {
   const { title, status } = problems[code]
   return JSON.stringify({
     type: `/docs/problems/${code}`,
@@ -28,6 +29,7 @@ export function problemBody({ code, detail, requestId, errors, retryAfter }: Pro
     timestamp: new Date().toISOString(),
     errors,
     retry_after: retryAfter,
+    ...members,
   })
 }
 
@@ -48,12 +50,12 @@ export function answerError(
   }
   if (options.headers) reply.headers(options.headers)
   if (options.retryAfter !== undefined) reply.header('retry-after', String(options.retryAfter))
-  const { errors, retryAfter } = options
+  const { errors, retryAfter, members } = options
   reply
     .code(problem.status)
     .type('application/problem+json')
     .serializer(asIs)
-    .send(problemBody({ code, detail: message, requestId: request.id, errors, retryAfter }))
+    .send(problemBody({ code, detail: message, requestId: request.id, errors, retryAfter, members }))
 }
 
 const asIs = (text: string): string => text

@@ -6,6 +6,8 @@ interface ProblemOptions extends ErrorOptions {
   /** Whole seconds; becomes the Retry-After header. */
   retryAfter?: number
   headers?: Readonly<Record<string, string>>
+  /** Further members of the answer. */
+  members?: Readonly<Record<string, unknown>>
 }
 
 /** Thrown by any route; the HTTP layer turns it into an RFC 9457 answer. The message is the problem's `detail`. */

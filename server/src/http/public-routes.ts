@@ -25,6 +25,8 @@ export const publicRoutes: readonly PublicRoute[] = [
   free('GET /docs/problems/:code'),
   free('GET /openapi.json'),
   open('POST /auth/sign-in'),
+  open('GET /api/check-username'),
+  open('GET /api/names/suggestions'),
   // With a query the address is a stream of events, for those who may read it.
   open('GET /stream (no query)'),
   free('GET /names'),

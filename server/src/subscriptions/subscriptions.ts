@@ -17,7 +17,6 @@ import type { Tree } from './tree.ts'
 import { trialRoute } from './trial-route.ts'
 
 export { treeOf } from './condition.ts'
-export { unlessAway } from './database-away.ts'
 export type { FilterChange, FilterVersion } from './filter-versions.ts'
 
 export const subscriptionLimits = {

@@ -3,7 +3,7 @@ import type { Condition } from '@pulse/protocol/filter'
 import type { Webhook } from '@pulse/protocol/webhook'
 import type pg from 'pg'
 import { ask, instantSql, inTime } from '../database/ask.ts'
-import { unlessAway } from '../subscriptions/subscriptions.ts'
+import { unlessAway } from '../database/unless-away.ts'
 import type { ParkedRow } from './letter.ts'
 import { storeParked } from './parked-store.ts'
 

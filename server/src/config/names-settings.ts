@@ -1,0 +1,35 @@
+import { count, setting } from './setting.ts'
+import { oneOf, text } from './setting-kinds.ts'
+
+/** Which names are free, and who keeps them so. */
+export const names = {
+  namesProfile: setting<'username' | 'exact'>({
+    name: 'NAMES_PROFILE',
+    chapter: 'Names',
+    kind: oneOf('username', 'exact'),
+    default: 'username',
+    help: 'How names are compared: `username` as RFC 8265 says (case, width and compositions do not tell names apart), `exact` as they are. It stays as it is once there are names.',
+  }),
+  namesExpected: setting({
+    name: 'NAMES_EXPECTED',
+    chapter: 'Names',
+    kind: count(1_000_000_000, 1_000),
+    default: 1_000_000,
+    unit: 'names',
+    help: 'Names that the filter is made for at first, at 12 bits each. At seven tenths of them a larger one is made.',
+  }),
+  namesRulesFile: setting({
+    name: 'NAMES_RULES_FILE',
+    chapter: 'Names',
+    kind: text('the path of a file'),
+    defaultText: 'the rules that come with Pulse',
+    help: 'JSON with names to keep back or to allow, words that no name may have, and lengths; it is read again when it changes.',
+  }),
+  namesSeedFile: setting({
+    name: 'USERS_DATA_PATH',
+    chapter: 'Names',
+    kind: text('the path of a file'),
+    default: 'data/users.json',
+    help: 'JSON array of objects with `username`, whose names are taken over at each start; nothing happens where there is no such file.',
+  }),
+} as const

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto'
+import type { EventLog } from '@pulse/log'
+import { recordsOf } from './hash-records.ts'
+import type { Lease } from './lease.ts'
+import { NameHasher } from './name-hash.ts'
+import { type NameStore, TooLate } from './name-store.ts'
+import type { Replica } from './replica.ts'
+
+/** From the hash to the commit at most: a scan for a new filter applies twice as much of the topic from before it. */
+const commitMsMax = 8_000
+
+export interface NewClaim {
+  readonly key: string
+  readonly name: string
+  readonly owner: string | null
+  readonly claimedBy: string
+  readonly idempotencyKey: string | undefined
+}
+
+/** What became of a claim. `repeated`: the same claim was made before and holds. */
+export type ClaimOutcome =
+  | { readonly kind: 'claimed' | 'repeated'; readonly name: string; readonly claimedAt: Date }
+  | { readonly kind: 'taken' }
+
+/** A claim was not made, or it is not known whether; making it again with the same Idempotency-Key tells. */
+export class ClaimFailed extends Error {
+  override name = 'ClaimFailed'
+}
+
+interface ClaimsNeeds {
+  readonly log: EventLog
+  readonly store: NameStore
+  readonly replica: Replica
+  readonly lease: Lease
+}
+
+/**
+ * Takes names. The bits are set, here and in the topic, before the row is written: a crash between leaves bits that nobody
+ * needs, and never a name that is taken and called free.
+ *
+ * | step | a crash after it |
+ * |---|---|
+ * | asked whether it is taken | nothing has happened |
+ * | bits set here | they are gone |
+ * | hash in the topic | the name is a "maybe" and free |
+ * | row committed | the name is taken; the claimant was not told, and a repeat with its key is |
+ * | everyone has the hash | the same |
+ */
+export class Claims {
+  readonly #needs: ClaimsNeeds
+  readonly #hasher = new NameHasher()
+
+  constructor(needs: ClaimsNeeds) {
+    this.#needs = needs
+  }
+
+  /** Takes a name that rules allow. Rejects with ClaimFailed, or with the database's error. */
+  async claim(from: NewClaim): Promise<ClaimOutcome> {
+    const { store } = this.#needs
+    const claim = from.idempotencyKey === undefined ? null : digestOf(from.claimedBy, from.idempotencyKey)
+    const { claim: found, nowMs } = await store.findClaim(from.key)
+    const isRepeat = found !== undefined && claim !== null && found.claim?.equals(claim) === true
+    if (found && !isRepeat) return { kind: 'taken' }
+    const offset = await this.#announce([from.key])
+    const claimedAt = found?.claimedAt ?? (await store.insert({ ...from, claim }, nowMs + commitMsMax))
+    if (!claimedAt) return await this.#notInserted(from, { claim, nowMs })
+    if (!(await this.#needs.lease.everyoneHas(offset)))
+      throw new ClaimFailed('another server did not learn of the claim in time')
+    return { kind: isRepeat ? 'repeated' : 'claimed', name: found?.name ?? from.name, claimedAt }
+  }
+
+  /** Takes all that are free; how many were. Rejects as `claim` does, and then some of them may be taken. */
+  async claimAll(rows: readonly { key: string; name: string }[], by: string): Promise<number> {
+    const { store, lease } = this.#needs
+    if (rows.length === 0) return 0
+    const nowMs = await store.nowMs()
+    const offset = await this.#announce(rows.map(({ key }) => key))
+    const added = await store.insertAll(rows, by, nowMs + commitMsMax).catch((error: unknown) => {
+      throw error instanceof TooLate ? new ClaimFailed(error.message) : error
+    })
+    if (!(await lease.everyoneHas(offset)))
+      throw new ClaimFailed('another server did not learn of the names in time')
+    return added
+  }
+
+  /** Sets the bits here and tells everybody; the offset below which all of it stands. */
+  async #announce(keys: readonly string[]): Promise<number> {
+    const { log, replica } = this.#needs
+    replica.add(keys)
+    const outcomes = await log.append(recordsOf(keys, this.#hasher, Date.now()))
+    let end = 0
+    for (const outcome of outcomes) {
+      if (!('position' in outcome))
+        throw new ClaimFailed('the log did not take the claim', { cause: outcome.error })
+      end = Math.max(end, outcome.position.offset + 1)
+    }
+    return end
+  }
+
+  /** Somebody was quicker, which may have been the same claim sent twice; or it was too late. */
+  async #notInserted(from: NewClaim, first: { claim: Buffer | null; nowMs: number }): Promise<ClaimOutcome> {
+    const { claim: winner, nowMs } = await this.#needs.store.findClaim(from.key)
+    if (!winner)
+      throw new ClaimFailed(`the claim was not written within ${Math.round(nowMs - first.nowMs)} ms`)
+    return first.claim && winner.claim?.equals(first.claim) ? await this.claim(from) : { kind: 'taken' }
+  }
+}
+
+/** Of the caller and the key, so that nobody repeats what another has claimed. */
+function digestOf(claimedBy: string, idempotencyKey: string): Buffer {
+  return createHash('sha256').update(`${claimedBy}\n${idempotencyKey}`).digest()
+}

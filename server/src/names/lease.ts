@@ -1,0 +1,288 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { answered } from '@pulse/log/answered'
+import pg from 'pg'
+
+export const leaseLimits = {
+  /** How long a process may answer from memory after it began to send a beat that was taken. */
+  validMs: 2_000,
+  /** How long the beat of another process must stand still before it counts as gone: longer than its lease, by our clock. */
+  goneMs: 2_300,
+  beatMs: 500,
+  /** Beats are brought forward when something was applied and somebody may wait for it, but not more often than this. */
+  hurryMs: 10,
+  answerMsMax: 1_500,
+  /** Who stays behind the others for so long leaves, so that claims do not wait for it. */
+  behindMsMax: 1_500,
+  /** And comes back no sooner than this. */
+  awayMs: 1_000,
+  /** A row of a process that has been gone for so long is removed. */
+  forgetMs: 60_000,
+  /** A claim that other processes hold up for so long is not acknowledged. */
+  everyoneMsMax: 8_000,
+} as const
+
+interface LeaseNeeds {
+  readonly connection: () => pg.ClientConfig
+  /** Offset below which every hash is in our filter. */
+  readonly applied: () => number
+  /** The end of the topic of hashes now. */
+  readonly end: () => Promise<number>
+  /** Whether the filter is there and follows the topic; while not, there is nothing to hold a lease for. */
+  readonly follows: () => boolean
+  readonly changed: (holds: boolean) => void
+}
+
+/** What we saw of another process. */
+interface Other {
+  readonly beat: string
+  readonly applied: number
+  /** When we first saw this beat, by our monotonic clock. */
+  readonly since: number
+  /** For how long it surely stood still: until we began to look last. */
+  readonly stoodMs: number
+}
+
+/** Two clocks, because each can stand still or jump: the monotonic one while a machine sleeps, the other when it is set. */
+const clocks = () => ({ monotonic: performance.now(), wall: Date.now() })
+
+/**
+ * The right to answer "free" without asking the database. A process inserts a row, applies every hash that the topic holds
+ * after that, and from then on raises its beat twice a second with the offset that it has applied. A claim is acknowledged
+ * when every row has the offset of its hash, or its beat has stood still for longer than a lease lasts.
+ *
+ * | state | row | may answer | on |
+ * |---|---|---|---|
+ * | outside | none | no | follows -> joining |
+ * | joining | holds up claims | no | applied what was there after the insert -> inside |
+ * | inside | holds up claims | for 2 s from when a beat that was taken was begun | row gone, lease run out, too far behind -> outside |
+ *
+ * No clock of the database takes part: the holder counts from before it sent the beat, the claimant from when it first saw
+ * it, which is later.
+ */
+export class Lease {
+  readonly #needs: LeaseNeeds
+  readonly #process = randomUUID()
+  readonly #others = new Map<string, Other>()
+  #client: pg.Client | undefined
+  #state: 'outside' | 'joining' | 'inside' = 'outside'
+  #joinedAt = Number.POSITIVE_INFINITY
+  #behindSince: number | undefined
+  #awayUntil = Number.NEGATIVE_INFINITY
+  #begun = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }
+  #beating: Promise<void> | undefined
+  #next: Promise<void> | undefined
+  #closed = new AbortController()
+  #loop: Promise<void> | undefined
+  #wake: (() => void) | undefined
+  #told = false
+
+  constructor(needs: LeaseNeeds) {
+    this.#needs = needs
+  }
+
+  /** Begins to beat. */
+  start(): void {
+    this.#loop = this.#run()
+  }
+
+  /** Whether "free" may be answered from memory at this instant. */
+  holds(): boolean {
+    return this.#state === 'inside' && isFresh(this.#begun)
+  }
+
+  /** Other processes whose beat has not stood still for too long. */
+  get others(): number {
+    return [...this.#others.values()].filter((other) => !isGone(other)).length
+  }
+
+  /** The offset that others have applied, and that we should have. */
+  get wanted(): number {
+    return Math.max(0, ...[...this.#others.values()].map((other) => other.applied))
+  }
+
+  /** Something was applied: whoever waits for it should hear soon. */
+  moved(): void {
+    if (this.#others.size > 0 || this.#state !== 'inside') this.#wake?.()
+  }
+
+  /**
+   * Waits until every process that may answer "free" has applied what lies below the offset. Call it after the commit. False if it
+   * took too long; rejects with the database's error.
+   */
+  async everyoneHas(offset: number): Promise<boolean> {
+    const deadline = performance.now() + leaseLimits.everyoneMsMax
+    for (;;) {
+      // Begun after the commit, so that it sees every process that may have missed the hash.
+      await this.#look()
+      if ([...this.#others.values()].every((other) => other.applied >= offset || isGone(other))) return true
+      if (performance.now() > deadline || this.#closed.signal.aborted) return false
+      await delay(leaseLimits.hurryMs)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    this.#wake?.()
+    await this.#loop
+    await this.#leave()
+    await this.#client?.end().catch(() => {})
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      await this.#look().catch(() => {})
+      this.#tell()
+      await this.#pause()
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    const ended = new AbortController()
+    const waitMs = this.#state === 'joining' ? leaseLimits.hurryMs : leaseLimits.beatMs
+    const waited = delay(waitMs, undefined, { signal: ended.signal }).catch(() => {})
+    await Promise.race([woken, waited])
+    ended.abort()
+    this.#wake = undefined
+    await delay(leaseLimits.hurryMs)
+  }
+
+  /** A beat that begins after this call; callers share it. */
+  #look(): Promise<void> {
+    if (!this.#beating) {
+      this.#beating = this.#beat().finally(() => {
+        this.#beating = undefined
+      })
+      return this.#beating
+    }
+    this.#next ??= this.#beating
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined
+        return this.#look()
+      })
+    return this.#next
+  }
+
+  async #beat(): Promise<void> {
+    // One that cannot follow lets its lease run out: what it has applied is true until then.
+    if (!this.#needs.follows()) return
+    if (this.#state !== 'outside' && this.#isLate()) await this.#leave()
+    if (this.#state === 'outside' && performance.now() > this.#awayUntil) await this.#join()
+    const begun = clocks()
+    const applied = this.#needs.applied()
+    const rows = await this.#ask<{ process: string; applied: string; beat: string }>(
+      `with mine as (update name_leases set beat = beat + 1, applied = $2 where process = $1 returning process)
+       select process, applied, beat from name_leases where process <> $1
+       union all select process, '0', '0' from mine`,
+      [this.#process, applied],
+    )
+    this.#see(rows, begun.monotonic)
+    if (this.#state === 'outside') return
+    // Somebody took us for gone, or may have: then claims were acknowledged that we have not heard of.
+    if (!rows.some((row) => row.process === this.#process) || !isFresh(this.#begun)) this.#state = 'outside'
+    else {
+      this.#begun = begun
+      if (this.#state === 'joining' && applied >= this.#joinedAt) this.#state = 'inside'
+    }
+  }
+
+  /** Whether we have not come to where others are, or to where we have to be before we answer, for too long. */
+  #isLate(): boolean {
+    const joining = this.#state === 'joining' ? this.#joinedAt : 0
+    if (this.#needs.applied() >= Math.max(this.wanted, joining)) this.#behindSince = undefined
+    else this.#behindSince ??= performance.now()
+    return performance.now() - (this.#behindSince ?? Number.POSITIVE_INFINITY) > leaseLimits.behindMsMax
+  }
+
+  async #join(): Promise<void> {
+    // Durable, unlike the beats: a database that comes back from a crash must still know who answers from memory.
+    const begun = clocks()
+    await this.#ask('begin', [])
+    await this.#ask('set local synchronous_commit = on', [])
+    // A row of ours from before may count as gone: the new beat tells that claims have to wait for us again.
+    await this.#ask(
+      `insert into name_leases (process, applied) values ($1, -1)
+       on conflict (process) do update set beat = name_leases.beat + 1`,
+      [this.#process],
+    )
+    await this.#ask('commit', [])
+    this.#begun = begun
+    this.#state = 'joining'
+    this.#joinedAt = await this.#needs.end()
+  }
+
+  async #leave(): Promise<void> {
+    this.#state = 'outside'
+    this.#joinedAt = Number.POSITIVE_INFINITY
+    this.#behindSince = undefined
+    this.#awayUntil = performance.now() + leaseLimits.awayMs
+    await this.#ask('delete from name_leases where process = $1', [this.#process]).catch(() => {})
+  }
+
+  #see(rows: readonly { process: string; applied: string; beat: string }[], begun: number): void {
+    const now = performance.now()
+    const seen = new Set<string>()
+    for (const { process, applied, beat } of rows) {
+      if (process === this.#process) continue
+      seen.add(process)
+      const before = this.#others.get(process)
+      const since = before?.beat === beat ? before.since : now
+      const stoodMs = begun - since
+      this.#others.set(process, { beat, applied: Number(applied), since, stoodMs })
+      if (stoodMs > leaseLimits.forgetMs) this.#forget(process, beat)
+    }
+    for (const process of this.#others.keys()) if (!seen.has(process)) this.#others.delete(process)
+  }
+
+  #forget(process: string, beat: string): void {
+    this.#ask('delete from name_leases where process = $1 and beat = $2', [process, beat]).catch(() => {})
+  }
+
+  async #ask<Row extends pg.QueryResultRow>(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<readonly Row[]> {
+    const client = await this.#connected()
+    try {
+      return (await answered(client.query<Row>(text, [...values]), leaseLimits.answerMsMax)).rows
+    } catch (error) {
+      if (this.#client === client) this.#client = undefined
+      client.end().catch(() => {})
+      throw error
+    }
+  }
+
+  async #connected(): Promise<pg.Client> {
+    if (this.#client) return this.#client
+    const client = new pg.Client({
+      ...this.#needs.connection(),
+      connectionTimeoutMillis: leaseLimits.answerMsMax,
+    })
+    client.on('error', () => {})
+    client.on('end', () => {
+      if (this.#client === client) this.#client = undefined
+    })
+    await client.connect()
+    await client.query('set synchronous_commit = off')
+    this.#client = client
+    return client
+  }
+
+  #tell(): void {
+    const holds = this.holds()
+    if (holds === this.#told) return
+    this.#told = holds
+    this.#needs.changed(holds)
+  }
+}
+
+const isGone = (other: Other) => other.stoodMs > leaseLimits.goneMs
+
+function isFresh(begun: ReturnType<typeof clocks>): boolean {
+  const now = clocks()
+  return now.monotonic - begun.monotonic < leaseLimits.validMs && now.wall - begun.wall < leaseLimits.validMs
+}

@@ -1,0 +1,138 @@
+import type { Logger } from 'pino'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { FilterGeneration } from './filter-generation.ts'
+
+/** How a check ended. */
+export type CheckOutcome = 'free' | 'taken' | 'resolved' | 'refused' | 'unsure' | 'unavailable'
+
+/** Every fact about names, one function each. */
+export interface NamesReport {
+  checked(outcome: CheckOutcome): void
+  claimed(outcome: 'claimed' | 'repeated' | 'taken' | 'failed', ms: number): void
+  imported(added: number, present: number, refused: number): void
+  /** Free names are answered from memory from now on, or no more. */
+  leaseChanged(holds: boolean): void
+  loaded(from: 'read' | 'none' | 'refused', generation: FilterGeneration, ms: number): void
+  snapshotRefused(reason: string): void
+  snapshotFailed(error: unknown): void
+  rebuilt(generation: FilterGeneration, ms: number): void
+  rebuildFailed(error: unknown): void
+  troubled(error: unknown): void
+  seeded(added: number, path: string): void
+  seedingFailed(error: unknown, path: string): void
+}
+
+/** What the gauges show when they are read. */
+export interface NamesObserved {
+  generation(): FilterGeneration | undefined
+  /** Hashes in the topic that are not applied here yet, as far as this process knows. */
+  isCertain(): boolean
+}
+
+/**
+ * Makes the report. Metrics: `pulse_names_checks_total{outcome}`, `pulse_names_claims_total{outcome}`, `pulse_names_claim_seconds`,
+ * `pulse_names_estimated`, `pulse_names_filter_fill_ratio`, `pulse_names_filter_bytes`, `pulse_names_filter_generation`,
+ * `pulse_names_certain`, `pulse_names_rebuilds_total{result}`.
+ */
+export function createNamesReport(from: {
+  log: Logger
+  metrics: Registry
+  observed: NamesObserved
+}): NamesReport {
+  const { log } = from
+  const { checks, claims, seconds, rebuilds } = createMetrics([from.metrics], from.observed)
+  const filterOf = (generation: FilterGeneration) => ({
+    generation: generation.number,
+    names: generation.namesEstimated,
+    capacity: generation.capacity,
+  })
+  let troubled = false
+  return {
+    checked: (outcome) => checks.inc({ outcome }),
+    claimed: (outcome, ms) => {
+      claims.inc({ outcome })
+      seconds.observe(ms / 1_000)
+    },
+    imported: (added, present, refused) => log.info({ added, present, refused }, 'names were imported'),
+    leaseChanged: (holds) => {
+      if (holds) troubled = false
+      log.info(holds ? 'free names are answered from memory' : 'every name is asked of the database')
+    },
+    loaded: (kind, generation, ms) =>
+      log.info(
+        { ...filterOf(generation), ms: Math.round(ms), from: kind === 'read' ? 'disk' : 'database' },
+        'the filter of names is there',
+      ),
+    snapshotRefused: (reason) =>
+      log.warn({ reason }, 'the filter of names on disk is not used; a new one is made'),
+    snapshotFailed: (error) => log.warn({ err: error }, 'the filter of names could not be written to disk'),
+    rebuilt: (generation, ms) => {
+      rebuilds.inc({ result: 'taken' })
+      log.info({ ...filterOf(generation), ms: Math.round(ms) }, 'a new filter of names has taken over')
+    },
+    rebuildFailed: (error) => {
+      rebuilds.inc({ result: 'failed' })
+      log.error({ err: error }, 'no new filter of names was made; the old one stays')
+    },
+    troubled: (error) => {
+      if (!troubled) log.warn({ err: error }, 'the filter of names cannot follow the log; it tries again')
+      troubled = true
+    },
+    seeded: (added, path) => log.info({ added, path }, 'names were taken over from a file'),
+    seedingFailed: (error, path) =>
+      log.error({ err: error, path }, 'names could not be taken over from a file'),
+  }
+}
+
+function createMetrics(registers: Registry[], observed: NamesObserved) {
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(value())
+      },
+    })
+  gauge(
+    'pulse_names_estimated',
+    'Names in the filter, estimated from its bits',
+    () => observed.generation()?.namesEstimated ?? 0,
+  )
+  gauge(
+    'pulse_names_filter_fill_ratio',
+    'Names in the filter as part of those that it is made for',
+    () => observed.generation()?.fill ?? 0,
+  )
+  gauge('pulse_names_filter_bytes', 'Memory of the filter', () => (observed.generation()?.bits ?? 0) / 8)
+  gauge(
+    'pulse_names_filter_generation',
+    'Number of the filter: it rises when a new one takes over',
+    () => observed.generation()?.number ?? 0,
+  )
+  gauge('pulse_names_certain', '1 while free names are answered from memory', () =>
+    Number(observed.isCertain()),
+  )
+  return {
+    checks: new Counter({
+      name: 'pulse_names_checks_total',
+      help: 'Checks of names by outcome',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    claims: new Counter({
+      name: 'pulse_names_claims_total',
+      help: 'Claims of names by outcome',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    seconds: new Histogram({
+      ...{ name: 'pulse_names_claim_seconds', help: 'From the claim to its answer', registers },
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    }),
+    rebuilds: new Counter({
+      name: 'pulse_names_rebuilds_total',
+      help: 'New filters by what became of them',
+      labelNames: ['result'],
+      registers,
+    }),
+  }
+}
