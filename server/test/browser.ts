@@ -74,7 +74,7 @@ export async function axeFindsNothing(page: Page, where: string): Promise<void> 
 }
 
 /** Fails if the page scrolls sideways. */
-async function fitsItsWidth(page: Page, where: string): Promise<void> {
+export async function fitsItsWidth(page: Page, where: string): Promise<void> {
   const over = await page.evaluate<number>(
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
   )

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { EventStreamConnection } from '../http/event-stream.ts'
 import type { Answers, Http } from '../http/http.ts'
 import { problemAnswer } from '../http/openapi.ts'
-import type { Measured } from './measurement.ts'
+import { type Measured, measurementMs } from './measurement.ts'
 import type { MeasurementStream } from './measurement-stream.ts'
 import type { Operations } from './operations.ts'
 import { createBusyWatch } from './resources.ts'
@@ -33,7 +33,7 @@ export function createMeasuring({
       failedPerSecond: rate('failed'),
     }
     before = now
-    const history = operations.history(2)
+    const history = operations.history(measurementMs / 1_000)
     return {
       ...rates,
       at: new Date(),

@@ -278,7 +278,7 @@ test('BF-19 each event keeps the original’s members; value is a percentage, fi
       ],
       ['09:05:07', 'User Activity', 85, '%', 'answered 40 requests/s, open 3 streams, watching 1 viewers'],
       ['09:05:07', 'Security Audit', 10, '%', 'refused 4 requests/s'],
-      ['09:05:07', 'System Health', 12, '%', 'event loop p99 3.3 ms, memory 150 MB, database 0.4 ms'],
+      ['09:05:07', 'System Health', 12, '%', 'event loop p99 3.3 ms, memory 150 MB, database answer 0.4 ms'],
     ],
   )
   assert.deepEqual(events[0]?.figures[0], { name: 'received', value: 1_200, unit: 'events/s' })

@@ -2,11 +2,8 @@ import { closeCodes } from '@pulse/protocol/close-codes'
 import type { Registry } from 'prom-client'
 import type { EventStreamConnection } from '../http/event-stream.ts'
 import { ProblemError } from '../http/problem-error.ts'
-import { eventsOf, type Measured, topicsPerMeasurement } from './measurement.ts'
+import { eventsOf, type Measured, measurementMs, topicsPerMeasurement } from './measurement.ts'
 import { registerGauge } from './prometheus.ts'
-
-/** The time between two measurements. */
-export const measurementMs = 2_000
 
 export const measurementLimits = {
   /** What is remembered for viewers who come back: five minutes. */

@@ -1,4 +1,7 @@
-/** What was measured of this server in the last two seconds. Null: it is not known. */
+/** The time between two measurements, and the time that each speaks of. */
+export const measurementMs = 2_000
+
+/** What was measured of this server in that time. Null: it is not known. */
 export interface Measured {
   readonly at: Date
   readonly receivedPerSecond: number | null
@@ -38,7 +41,7 @@ export interface MeasurementEvent {
   /** A whole number of `unit`, 0 to 100; null where it is not known. */
   readonly value: number | null
   readonly unit: '%'
-  /** What `value` is the share of. */
+  /** What `value` is the share of, in words that follow it: `of the requests were refused`. */
   readonly value_of: string
   /** RFC 3339. */
   readonly at: string
@@ -65,7 +68,7 @@ export function eventsOf(measured: Measured): readonly MeasurementEvent[] {
   return [
     event(
       'Global Metrics',
-      [keptUp(measured), 'events at hand that are processed'],
+      [keptUp(measured), 'of the events at hand are processed'],
       [
         figure('received', measured.receivedPerSecond, 'events/s'),
         figure('processed', measured.processedPerSecond, 'events/s'),
@@ -74,7 +77,7 @@ export function eventsOf(measured: Measured): readonly MeasurementEvent[] {
     ),
     event(
       'User Activity',
-      [percent(served, requestsPerSecond, 100), 'requests that were served'],
+      [percent(served, requestsPerSecond, 100), 'of the requests were served'],
       [
         figure('answered', requestsPerSecond, 'requests/s'),
         figure('open', measured.streams, 'streams'),
@@ -83,16 +86,16 @@ export function eventsOf(measured: Measured): readonly MeasurementEvent[] {
     ),
     event(
       'Security Audit',
-      [percent(refusedPerSecond, requestsPerSecond, 0), 'requests that were refused'],
+      [percent(refusedPerSecond, requestsPerSecond, 0), 'of the requests were refused'],
       [figure('refused', refusedPerSecond, 'requests/s')],
     ),
     event(
       'System Health',
-      [Math.round(measured.busyRatio * 100), 'time in which the event loop was busy'],
+      [Math.round(measured.busyRatio * 100), 'of the time the event loop was busy'],
       [
         figure('event loop p99', measured.eventLoopP99Ms, 'ms'),
         figure('memory', measured.memoryBytes === null ? null : measured.memoryBytes / 1e6, 'MB'),
-        figure('database', measured.databaseMs, 'ms'),
+        figure('database answer', measured.databaseMs, 'ms'),
       ],
     ),
   ]
@@ -105,8 +108,8 @@ const figure = (name: string, value: number | null, unit: string): Figure => ({
 })
 
 function inWords({ name, value, unit }: Figure): string {
-  if (value !== null) return `${name} ${value} ${unit}`
-  return name === 'database' ? 'database does not answer' : `${name} unknown`
+  if (value === null) return name === 'database answer' ? 'database does not answer' : `${name} unknown`
+  return `${name} ${value} ${unit}`
 }
 
 /** Two digits at most: enough to see how a server does, too little to count single requests of others by. */
@@ -120,6 +123,6 @@ const percent = (part: number, whole: number, none: number): number =>
 
 function keptUp({ processedPerSecond, backlogEvents }: Measured): number | null {
   if (processedPerSecond === null || backlogEvents === null) return null
-  const processed = processedPerSecond * 2
+  const processed = (processedPerSecond * measurementMs) / 1_000
   return percent(processed, processed + backlogEvents, 100)
 }

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import type { Browser, Page } from '@playwright/test'
+import { eventually } from '@pulse/dev/services/eventually'
+import { type PulseProcess, startPulse } from '@pulse/dev/services/pulse'
+import { axeFindsNothing, fitsItsWidth, heading, openBrowser, openWindow, skipBrowser } from './browser.ts'
+import { aPurchase, callerOf } from './journey.ts'
+
+// What a page may bring beside its picture and its style.
+const scriptBytesMax = 30_000
+const waitMsMax = 20_000
+
+const looks = [
+  { theme: 'light', width: 1440 },
+  { theme: 'dark', width: 1440 },
+  { theme: 'light', width: 375 },
+  { theme: 'dark', width: 375 },
+  { theme: 'dark', width: 320 },
+] as const
+
+const feedOf = (page: Page) => page.getByRole('list', { name: 'Live feed' })
+const textOf = (page: Page, id: string) => page.locator(`#${id}`).innerText()
+const capturedOf = async (page: Page) => Number((await textOf(page, 'captured')).replaceAll(',', ''))
+
+describe('the pages that anybody may see', { skip: skipBrowser }, () => {
+  let data: string
+  let server: PulseProcess
+  let browser: Browser
+
+  before(async () => {
+    data = await mkdtemp(join(tmpdir(), 'pulse-pages-'))
+    server = await startPulse(data)
+    browser = await openBrowser()
+  })
+  after(async () => {
+    await browser?.close()
+    await server?.stop()
+    await rm(data, { recursive: true, force: true, maxRetries: 5 })
+  })
+
+  test('BF-19 /sse shows what is measured as it arrives, newest first, without a credential or a reload', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.goto(`${server.url}/sse`)
+    await heading(page, 'Real-time Event Stream').waitFor()
+    await page.getByRole('status').getByText('Connected', { exact: true }).waitFor()
+    // One request: the second measurement comes over the stream that brought the first.
+    await feedOf(page).locator('> li').nth(7).waitFor()
+    assert.ok((await capturedOf(page)) >= 8)
+    assert.match(await textOf(page, 'last-sync'), /^\d\d:\d\d:\d\d$/)
+    const topics = await feedOf(page).locator('[data-part=topic]').allInnerTexts()
+    assert.deepEqual(topics.slice(-4), ['System Health', 'Security Audit', 'User Activity', 'Global Metrics'])
+    const times = await page.evaluate<string[]>(
+      `[...document.querySelectorAll('#feed time')].map((time) => time.getAttribute('datetime'))`,
+    )
+    assert.deepEqual(times, times.toSorted().reverse())
+    await feedOf(page)
+      .getByText(/^memory [\d,]+ MB$/)
+      .first()
+      .waitFor()
+    await feedOf(page)
+      .getByText(/^database answer [\d.]+ ms$/)
+      .first()
+      .waitFor()
+    assert.deepEqual(window.complaints, [])
+  })
+
+  test('the figures are those of this server: what it receives and whom it refuses', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.goto(`${server.url}/sse`)
+    await page.getByRole('status').getByText('Connected', { exact: true }).waitFor()
+    const events = Array.from({ length: 50 }, () => aPurchase())
+    assert.equal((await callerOf(server)('POST', '/events', events)).status, 200)
+    for (let request = 0; request < 20; request++)
+      assert.equal((await fetch(`${server.url}/events`)).status, 401)
+    await feedOf(page)
+      .getByText(/^[\d,.]*[1-9][\d,.]* events\/s received$/)
+      .first()
+      .waitFor()
+    await feedOf(page)
+      .getByText(/^[\d.]*[1-9][\d.]* requests\/s refused$/)
+      .first()
+      .waitFor()
+  })
+
+  test('Clear starts the count anew and Pause holds the feed still while it goes on counting', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.goto(`${server.url}/sse`)
+    await feedOf(page).locator('> li').nth(3).waitFor()
+    // In one turn of the page, so that no event comes in between.
+    const cleared = await page.evaluate<string>(`(() => {
+      document.getElementById('clear').click()
+      return document.getElementById('captured').textContent + ' ' + document.getElementById('feed').childElementCount
+    })()`)
+    assert.equal(cleared, '0 0')
+    await feedOf(page).locator('> li').nth(3).waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    const shown = await feedOf(page).innerText()
+    const before = await capturedOf(page)
+    await eventually(
+      'it goes on counting',
+      async () => ((await capturedOf(page)) >= before + 4 ? true : undefined),
+      waitMsMax,
+    )
+    assert.equal(await feedOf(page).innerText(), shown)
+    await page.getByRole('button', { name: 'Resume' }).press('Enter')
+    await eventually(
+      'the feed goes on',
+      async () => ((await feedOf(page).innerText()) === shown ? undefined : true),
+      waitMsMax,
+    )
+  })
+
+  test('through a crash of the server the page says that it is disconnected, comes back by itself and goes on', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.goto(`${server.url}/sse`)
+    await feedOf(page).locator('> li').nth(3).waitFor()
+    const { port } = new URL(server.url)
+    await server.kill()
+    await page.getByRole('status').getByText('Disconnected', { exact: true }).waitFor()
+    const before = await capturedOf(page)
+    server = await startPulse(data, { PORT: port })
+    await page.getByRole('status').getByText('Connected', { exact: true }).waitFor()
+    await eventually(
+      'new events',
+      async () => ((await capturedOf(page)) >= before + 4 ? true : undefined),
+      waitMsMax,
+    )
+    const items = await feedOf(page).locator('> li').count()
+    assert.ok(items >= 8 && items <= 20, `${items}`)
+  })
+
+  test('where the stream is refused, which no browser tries again by itself, the page comes back after a while', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.route('**/stream', (route) => route.fulfill({ status: 503, body: '' }))
+    await page.goto(`${server.url}/sse`)
+    await page.getByRole('status').getByText('Disconnected', { exact: true }).waitFor()
+    await page.unroute('**/stream')
+    await page.getByRole('status').getByText('Connected', { exact: true }).waitFor()
+    await feedOf(page).locator('> li').first().waitFor()
+  })
+
+  test('BF-20 the two pages lead to each other, and each link resolves', async () => {
+    await using window = await openWindow(browser)
+    const { page } = window
+    await page.goto(`${server.url}/names`)
+    await page.getByRole('link', { name: 'Explore real-time events (SSE)' }).click()
+    await heading(page, 'Real-time Event Stream').waitFor()
+    assert.equal(page.url(), `${server.url}/sse`)
+    await page.getByRole('link', { name: 'Back to the names' }).click()
+    await heading(page, 'Claim Your Identity').waitFor()
+    for (const path of ['/names', '/sse']) {
+      await page.goto(`${server.url}${path}`)
+      const links = await page.evaluate<string[]>(`[...document.links].map((link) => link.href)`)
+      assert.ok(links.length >= 4)
+      for (const link of links) assert.equal((await fetch(link)).status, 200, link)
+    }
+  })
+
+  test('BF-22 both pages look well in both themes, on a wide screen and on a phone', async () => {
+    for (const look of looks) {
+      await using window = await openWindow(browser, look)
+      const { page } = window
+      for (const path of ['/sse', '/names']) {
+        const where = `${path} (${look.theme}, ${look.width} px)`
+        await page.goto(`${server.url}${path}`)
+        await page.getByRole('heading', { level: 1 }).waitFor()
+        if (path === '/sse') {
+          await feedOf(page).locator('> li').nth(3).waitFor()
+          await page.getByRole('button', { name: 'Pause' }).click()
+        }
+        await axeFindsNothing(page, where)
+        await fitsItsWidth(page, where)
+      }
+      assert.deepEqual(window.complaints, [])
+    }
+  })
+
+  test('each page brings one small script, and nothing from elsewhere', async () => {
+    for (const path of ['/sse', '/names']) {
+      await using window = await openWindow(browser)
+      const { page } = window
+      const asked: { readonly url: string; readonly type: string }[] = []
+      page.on('request', (request) => asked.push({ url: request.url(), type: request.resourceType() }))
+      await page.goto(`${server.url}${path}`, { waitUntil: 'load' })
+      const scripts = asked.filter(({ type }) => type === 'script').map(({ url }) => url)
+      const bodies = await Promise.all(scripts.map(async (url) => (await fetch(url)).arrayBuffer()))
+      const bytes = bodies.reduce((sum, { byteLength }) => sum + byteLength, 0)
+      assert.ok(bytes > 0 && bytes < scriptBytesMax, `${path}: ${bytes} bytes of script`)
+      assert.ok(
+        asked.length >= 4 && asked.every(({ url }) => url.startsWith(server.url)),
+        JSON.stringify(asked),
+      )
+    }
+  })
+})
