@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type BitWriter, createBitWriter } from './redis-bits.ts'
@@ -6,12 +5,12 @@ import { BitmapUnavailable, type Command, openRedisLink, type RedisLink } from '
 import {
   type BitmapPlace,
   faultOf,
-  markCommand,
   type Reading,
   readCommands,
   readingOf,
   type Verification,
 } from './redis-proof.ts'
+import { type BitmapRebuild, beginRebuild } from './redis-rebuild.ts'
 import { type BitmapReport, createBitmapReport } from './redis-report.ts'
 import { type BitmapStats, statsOf } from './redis-stats.ts'
 import { SaltedPositions } from './salted-positions.ts'
@@ -35,7 +34,8 @@ export interface RedisBitmap extends AsyncDisposable {
   /**
    * Resolves when the keys are in the verified bitmap. Otherwise it rejects with BitmapUnavailable, and whether they
    * are there is unknown; with reason `unverified` they were set in the Redis that answered, so that a rebuild which
-   * is under way there keeps them.
+   * is under way there keeps them. After a rejection a name must not become taken as long as another process may
+   * believe the bitmap: Redis may be away for us alone.
    */
   add(keys: readonly string[]): Promise<void>
   /**
@@ -48,13 +48,6 @@ export interface RedisBitmap extends AsyncDisposable {
   adopt(verification: Verification): Promise<BitmapState>
   /** Counts the bits. If they have become fewer, which no program may do, nobody believes the bitmap any more. */
   stats(): Promise<BitmapStats>
-}
-
-/** A bitmap that is being filled. Rejects with reason `unverified` when Redis lost something since it began. */
-export interface BitmapRebuild {
-  add(keys: readonly string[]): Promise<void>
-  /** From now on the bitmap counts in this process; others adopt what this gives. A rebuild that began later may follow. */
-  verify(): Promise<Verification>
 }
 
 export interface RedisBitmapNeeds {
@@ -169,40 +162,16 @@ class Bitmap implements RedisBitmap {
     }
   }
 
-  async begin(): Promise<BitmapRebuild> {
-    const sentinel = randomBytes(16).toString('hex')
-    const mark = markCommand(this.#place, sentinel)
-    const answers = await this.#run([mark, ...readCommands(this.#place, sentinel, [])], this.#writeMsMax)
-    const before = answers[0]
-    if (Array.isArray(before) && before[1] === -1 && before[2] === -1)
-      throw new BitmapUnavailable('refused', 'the bitmap is full: every name would be a maybe')
-    const { replicationId } = readingOf(answers)
-    if (replicationId === undefined)
-      throw new BitmapUnavailable('refused', 'this Redis does not tell its replication id')
-    return this.#rebuild({ sentinel, replicationId })
-  }
-
-  #rebuild(verification: Verification): BitmapRebuild {
-    const { sentinel } = verification
-    const prove = async (commands: readonly Command[]) => {
-      const read = readCommands(this.#place, sentinel, [])
-      const reading = readingOf(await this.#run([...commands, ...read], this.#writeMsMax))
-      const fault = faultOf(reading, { verification, bits: this.#place.bits, sentinel: false })
-      if (fault !== undefined) throw new BitmapUnavailable('unverified', `the rebuild was in vain: ${fault}`)
-    }
-    return {
-      add: async (keys) => {
-        for await (const commands of this.#writer.commandsFor(keys)) await prove(commands)
-      },
-      verify: async () => {
-        // Two steps: a rebuild in vain must not take the place of one that another process has verified.
-        await prove([])
-        await prove([['SET', this.#place.sentinelKey, sentinel]])
+  begin(): Promise<BitmapRebuild> {
+    return beginRebuild({
+      place: this.#place,
+      writer: this.#writer,
+      run: (commands) => this.#run(commands, this.#writeMsMax),
+      believe: async (verification) => {
         const state = await this.adopt(verification)
         if (state.kind !== 'verified') throw new BitmapUnavailable('unverified', state.why)
-        return verification
       },
-    }
+    })
   }
 
   async adopt(verification: Verification): Promise<BitmapState> {
@@ -267,17 +236,21 @@ class Bitmap implements RedisBitmap {
   /** Looks whether it still counts, also while nobody asks. One look at a time. */
   #look(): void {
     if (!this.#link || this.#looking) return
-    const look = this.#verification
-      ? this.#prove([], [], this.#askMsMax)
-      : this.#run([['PING']], this.#askMsMax).then(() => this.#turn({ kind: 'unverified', why: notYet }))
-    this.#looking = look
-      .then(
-        () => undefined,
-        () => undefined, // What it found has been said by `#turn`.
-      )
+    // What a look finds is said by `#turn`; whoever asks is told by his own question.
+    this.#looking = this.#see()
+      .catch(() => undefined)
       .finally(() => {
         this.#looking = undefined
       })
+  }
+
+  async #see(): Promise<void> {
+    if (this.#verification) await this.#prove([], [], this.#askMsMax)
+    else {
+      await this.#run([['PING']], this.#askMsMax)
+      // Somebody may have verified it while the answer was on its way.
+      if (!this.#verification) this.#turn({ kind: 'unverified', why: notYet })
+    }
   }
 
   #unverified(why: string): BitmapUnavailable {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { type Child, startChild, untilReady } from '@pulse/dev/services/child'
 import { findProgram, freePort, removeFolder, temporaryFolder } from '@pulse/dev/services/places'
-import { missingBecause } from '@pulse/dev/services/services'
+import { missingBecause, openServices } from '@pulse/dev/services/services'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createClient } from 'redis'
@@ -22,8 +22,13 @@ export interface OwnRedis extends AsyncDisposable {
 
 /** Why tests that need a Redis of their own are skipped, or false. */
 export async function skipWithoutRedis(): Promise<string | false> {
-  if ((await findProgram('redis-server')) !== undefined) return false
-  return missingBecause('redis', new Error('there is no redis-server on PATH, and these tests kill theirs'))
+  const found = async () => (await findProgram('redis-server')) !== undefined
+  if (await found()) return false
+  // It installs the program where it can, unless an address was given, which is no server that a test may kill.
+  await using services = await openServices(['redis'])
+  if (await found()) return false
+  const reason = new Error('these tests kill theirs, and there is no redis-server on PATH')
+  return services.skip('redis') || missingBecause('redis', reason)
 }
 
 /** Makes a Redis that saves only when told to, and starts it unless `started` is false. */
