@@ -18,6 +18,14 @@ export function notNegative(text: string): number {
   return value
 }
 
+/** Reads the character between the fields of CSV; `tab` and `\t` stand for a tab. */
+export function oneCharacter(text: string): string {
+  const character = text === '\\t' || text === 'tab' ? '\t' : text
+  if (!/^[\t -~]$/.test(character) || character === '"')
+    throw new InvalidArgumentError('It must be one ASCII character.')
+  return character
+}
+
 /** Reads `a,b,c`. */
 export function list(text: string): string[] {
   return text

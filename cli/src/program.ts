@@ -15,6 +15,7 @@ import { keys } from './commands/keys.ts'
 import { listen } from './commands/listen.ts'
 import { load } from './commands/load.ts'
 import { login } from './commands/login.ts'
+import { names } from './commands/names.ts'
 import { open } from './commands/open.ts'
 import { start } from './commands/start.ts'
 import { streams } from './commands/streams.ts'
@@ -69,6 +70,7 @@ function createProgram(cli: Cli): Command {
     listen(cli),
     streams(cli),
     explain(cli),
+    names(cli),
     generate,
     load(cli),
     top(cli),

@@ -26,6 +26,8 @@ const helps = [
   ['filters', 'test'],
   ['webhooks'],
   ['webhooks', 'create'],
+  ['names'],
+  ['names', 'import'],
   ['listen'],
   ['streams'],
   ['explain'],

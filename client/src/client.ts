@@ -13,6 +13,7 @@ import { type AccessWay, accessTo, socketUrl, wayOf } from './access.ts'
 import { type Calls, type CallsOptions, createCalls, createCallsTransport } from './calls.ts'
 import { systemClock } from './clock.ts'
 import { createFilters, type Filters } from './filters.ts'
+import { createNames, type Names } from './names.ts'
 import { watchPage } from './page.ts'
 import { openPublisher, type Publisher, type PublisherOptions } from './publisher.ts'
 import { PulseError } from './pulse-error.ts'
@@ -30,6 +31,7 @@ export type { ConnectionState, Notice } from './connection.ts'
 export { newEventId } from './event-id.ts'
 export type * from './filters.ts'
 export { type Following, type FollowOptions, type FollowState, follow } from './following.ts'
+export type * from './names.ts'
 export { memoryStore, type PositionStore, storageStore, type TextStorage } from './position-store.ts'
 export type { Publisher, PublisherLimits, PublisherOptions } from './publisher.ts'
 export type { Accepted } from './publishing.ts'
@@ -59,6 +61,8 @@ export interface Client extends Calls {
   readonly streams: Streams
   /** Addresses that events are sent to. */
   readonly webhooks: Webhooks
+  /** Which names are free, and taking them. */
+  readonly names: Names
   /** Opens a publisher for many events: batches, order per key, repeats with the same id, bounded memory. */
   publisher(options?: PublisherOptions): Publisher
   /**
@@ -79,6 +83,7 @@ export function createClient(options: ClientOptions): Client {
     filters: createFilters(transport),
     streams: createStreams(transport),
     webhooks: createWebhooks(transport),
+    names: createNames(transport),
     publisher: (how) => openPublisher({ transport, clock: systemClock, random: Math.random }, how),
     subscribe: (how) => openSubscription(options, how, { transport, ticket }),
   }

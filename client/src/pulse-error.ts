@@ -49,6 +49,7 @@ interface PulseErrorFacts {
   readonly title?: string | undefined
   readonly requestId?: string | undefined
   readonly errors?: readonly InvalidMember[] | undefined
+  readonly suggestions?: readonly string[] | undefined
   /** Seconds. */
   readonly retryAfter?: number | undefined
   readonly cause?: unknown
@@ -66,6 +67,8 @@ export class PulseError extends Error {
   readonly requestId: string | undefined
   /** Each wrong member of what was sent, by JSON Pointer. */
   readonly errors: readonly InvalidMember[]
+  /** Of `name_taken`: names near it that are free. */
+  readonly suggestions: readonly string[]
   /** Seconds that the server asks to wait before the same request is sent again. */
   readonly retryAfter: number | undefined
 
@@ -77,6 +80,7 @@ export class PulseError extends Error {
     this.detail = facts.detail
     this.requestId = facts.requestId
     this.errors = facts.errors ?? []
+    this.suggestions = facts.suggestions ?? []
     this.retryAfter = facts.retryAfter
   }
 
@@ -118,7 +122,7 @@ export function errorOfAnswer(response: Response, text: string): PulseError {
       retryAfter,
     })
   }
-  const problem = body as unknown as Problem
+  const problem = body as unknown as Problem & { readonly suggestions?: readonly string[] }
   return new PulseError({
     code: problem.code,
     status: response.status,
@@ -126,6 +130,7 @@ export function errorOfAnswer(response: Response, text: string): PulseError {
     detail: problem.detail ?? problem.title,
     requestId: problem.request_id ?? requestId,
     errors: problem.errors,
+    suggestions: problem.suggestions,
     retryAfter: problem.retry_after ?? retryAfter,
   })
 }

@@ -33,6 +33,8 @@ export interface Call {
   readonly body?: unknown
   /** The body as JSON text already; in the place of `body`. */
   readonly text?: string | undefined
+  /** Headers of this call, besides those of every call; each attempt has the same. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** True if doing it twice is as good as once: it is then repeated also when its fate is unknown. */
   readonly repeatable: boolean
   /** Statuses that are answers and not failures, besides 2xx. */
@@ -102,7 +104,7 @@ async function sendOnce<Body>(
 ): Promise<Answer<Body>> {
   options.signal?.throwIfAborted()
   const secret = typeof needs.credential === 'function' ? await needs.credential() : needs.credential
-  const headers: Record<string, string> = { accept: 'application/json' }
+  const headers: Record<string, string> = { accept: 'application/json', ...call.headers }
   if (secret !== undefined) headers.authorization = `Bearer ${secret}`
   const text = call.text ?? (call.body === undefined ? undefined : JSON.stringify(call.body))
   if (text !== undefined) headers['content-type'] = 'application/json'

@@ -1,16 +1,13 @@
-import { createWriteStream } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { readFile } from 'node:fs/promises'
+import { Command, Option } from 'commander'
 import { type Cli, type Connected, connect } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
 import { type ImportResult, importFile } from '../import/import-file.ts'
+import { asFile } from '../import/local-file.ts'
 import type { Mapping } from '../import/mapping.ts'
 import { type Format, formats } from '../import/records.ts'
-import { list, pairs, span, wholeNumber } from '../option-values.ts'
+import { list, oneCharacter, pairs, span, wholeNumber } from '../option-values.ts'
 import { createProgress, type Progress } from '../progress.ts'
 import { count, counted, duration, printable, type Terminal } from '../terminal.ts'
 
@@ -197,24 +194,4 @@ async function readMapFile(file: string): Promise<Mapping> {
       `${file} is no map file: ${error instanceof Error ? error.message : error}`,
     )
   }
-}
-
-function oneCharacter(text: string): string {
-  const character = text === '\\t' || text === 'tab' ? '\t' : text
-  if (!/^[\t -~]$/.test(character) || character === '"')
-    throw new InvalidArgumentError('It must be one ASCII character.')
-  return character
-}
-
-interface LocalFile extends AsyncDisposable {
-  readonly path: string
-}
-
-/** Standard input goes through a file: ids need its digest, and time left needs its size. */
-async function asFile(cli: Cli, file: string): Promise<LocalFile> {
-  if (file !== '-') return { path: file, [Symbol.asyncDispose]: async () => {} }
-  const folder = await mkdtemp(join(tmpdir(), 'pulse-import-'))
-  const path = join(folder, 'input')
-  await pipeline(cli.stdin, createWriteStream(path, { mode: 0o600 }), { signal: cli.interrupts.signal })
-  return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
 }

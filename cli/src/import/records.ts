@@ -1,9 +1,8 @@
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
-import { unreadable } from '../unreadable.ts'
 import { fieldsOf } from './csv-fields.ts'
+import { lookInto } from './file-head.ts'
 import { type RecordScanner, scanArray, scanCsv, scanLines } from './record-scanner.ts'
 
 export type Format = 'ndjson' | 'json' | 'csv'
@@ -44,13 +43,6 @@ export interface RecordSource {
   read(from?: Place): AsyncGenerator<FileRecord>
 }
 
-const unusable: readonly (readonly [beginning: string, what: string, next: string])[] = [
-  ['\u00ff\u00fe', 'is UTF-16; events are UTF-8', 'iconv -f UTF-16 -t UTF-8 FILE | pulse events import -'],
-  ['\u00fe\u00ff', 'is UTF-16; events are UTF-8', 'iconv -f UTF-16 -t UTF-8 FILE | pulse events import -'],
-  ['\u001f\u008b', 'is compressed', 'zcat FILE | pulse events import -'],
-  ['PK\u0003\u0004', 'is a zip archive', 'unzip -p FILE | pulse events import -'],
-]
-
 const recordBytesMax = 8 * 1024 * 1024
 
 /**
@@ -61,12 +53,9 @@ export async function openRecords(
   file: string,
   options: { readonly format?: Format | undefined; readonly delimiter?: string | undefined } = {},
 ): Promise<RecordSource> {
-  const { head, bytes } = await lookInto(file)
-  const wrong = unusable.find(([beginning]) => head.startsWith(beginning))
-  if (wrong) throw new CommandError(exitCodes.failed, `${file} ${wrong[1]}`, wrong[2])
-  const marked = head.startsWith('\u00ef\u00bb\u00bf')
-  const begin: Place = { offset: marked ? 3 : 0, line: 1, record: 0 }
-  const format = options.format ?? guessFormat(file, head.slice(begin.offset))
+  const { head, bytes, from } = await lookInto(file, 'pulse events import -')
+  const begin: Place = { offset: from, line: 1, record: 0 }
+  const format = options.format ?? guessFormat(file, head)
   if (format === 'csv') return await openCsv(file, bytes, begin, options.delimiter ?? ',')
   const scanner = (from: Place) => (format === 'json' ? scanArray(from.record > 0) : scanLines())
   const parse = format === 'json' ? parseElement : parseObject
@@ -95,16 +84,6 @@ async function openCsv(file: string, bytes: number, begin: Place, delimiter: str
     bytes,
     columns,
     read: (from = data) => readRecords(file, from, scanCsv(delimiter), parse),
-  }
-}
-
-async function lookInto(file: string): Promise<{ head: string; bytes: number }> {
-  try {
-    await using handle = await open(file)
-    const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(4096) })
-    return { head: buffer.toString('latin1', 0, bytesRead), bytes: (await handle.stat()).size }
-  } catch (error) {
-    throw unreadable(file, error)
   }
 }
 
