@@ -22,11 +22,14 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
 export const sideDoors: ReadonlySet<string> = new Set([
   'server/src/config/define-config.ts',
   'server/src/database/ask.ts',
+  'server/src/database/unless-away.ts',
   'server/src/http/access.ts',
+  'server/src/http/address-name.ts',
   'server/src/http/bodies.ts',
   'server/src/http/event-stream.ts',
   'server/src/http/openapi.ts',
   'server/src/http/problem-error.ts',
+  'server/src/http/rate-limiter.ts',
   'server/src/http/upgrade.ts',
   'server/src/intake/uuid-v5.ts',
   'server/src/operations/observations.ts',
@@ -45,6 +48,7 @@ export const sideDoors: ReadonlySet<string> = new Set([
 /** The log's files that other rooms may use, besides the port itself (`log/src/log.ts`). */
 export const logDoors: ReadonlySet<string> = new Set([
   'log/src/answered.ts',
+  'log/src/bloom-filter.ts',
   'log/src/control-record.ts',
   'log/src/groups.ts',
   'log/src/log.ts',

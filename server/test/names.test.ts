@@ -155,6 +155,40 @@ describe('a server with a file of names', () => {
     assert.equal((await call(server, 'POST', '/api/names', { username: 'x' }, String(body.key))).status, 403)
   })
 
+  test('a socket answers each name that is typed, and says what is wrong with one', async () => {
+    await using socket = await openSocket(server)
+    socket.send({ id: 1, username: 'typed.name' })
+    socket.send({ id: 2, username: 'Dorthy71' })
+    socket.send({ id: 3, username: 'two words' })
+    const answers = new Map((await socket.answers(3)).map((answer) => [answer.id, answer]))
+    assert.deepEqual(answers.get(1), { id: 1, available: true, username: 'typed.name' })
+    assert.deepEqual(answers.get(2), { id: 2, available: false, username: 'Dorthy71', source: 'PostgreSQL' })
+    assert.equal(answers.get(3)?.code, 'invalid_name')
+    assert.equal(answers.get(3)?.available, false)
+    socket.sendText('{"username": 5}')
+    assert.equal(await socket.closed, 4400)
+  })
+
+  test('whoever asks for the list is refused for a while, by GET and by socket, and it is counted', async () => {
+    const place = opened.use(await folder())
+    const limited = await startPulse(place.data, { NAMES_RATE_ADDRESS: '5/1h' })
+    try {
+      for (let n = 0; n < 5; n++) assert.equal((await check(limited, `list-${n}`)).status, 200)
+      const refused = await check(limited, 'list-6')
+      assert.equal(refused.status, 429)
+      assert.ok(Number(refused.headers.get('retry-after')) > 0)
+      await using socket = await openSocket(limited)
+      socket.send({ id: 1, username: 'list-7' })
+      assert.equal((await socket.answers(1))[0]?.code, 'rate_limited')
+      const metrics = await fetch(`${limited.url}/metrics`, {
+        headers: { authorization: `Bearer ${limited.key}` },
+      })
+      assert.match(await metrics.text(), /^pulse_names_sweeps_total 1$/m)
+    } finally {
+      await limited.stop()
+    }
+  })
+
   test('BF-12 while the database stands still, free names are answered, and all others never as free', async () => {
     const pid = (await databasePidOf(server.data)) ?? assert.fail('no database')
     await untilCertain(server)
@@ -191,7 +225,11 @@ describe('two servers of one database', () => {
   let settings: Record<string, string>
   before(async () => {
     const database = opened.use(await freshDatabase(services.address('postgres')))
-    settings = { DATABASE_URL: database.url, NAMES_PROFILE: 'exact' }
+    settings = {
+      DATABASE_URL: database.url,
+      NAMES_PROFILE: 'exact',
+      ...{ NAMES_RATE_ADDRESS: '', RATE_LIMIT_ADDRESS: '' },
+    }
     const start = async () => {
       const server = await startPulse(opened.use(await folder()).data, settings)
       opened.defer(async () => void (await server.stop()))
@@ -257,3 +295,36 @@ describe('two servers of one database', () => {
     }
   })
 })
+
+interface NameSocket extends AsyncDisposable {
+  send(question: object): void
+  sendText(text: string): void
+  /** The first so many answers, in the order in which they came. */
+  answers(count: number): Promise<readonly Readonly<Record<string, unknown>>[]>
+  /** The code with which the server has closed it. */
+  readonly closed: Promise<number>
+}
+
+async function openSocket(server: Server): Promise<NameSocket> {
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/api/names/live`)
+  const received: Readonly<Record<string, unknown>>[] = []
+  socket.addEventListener('message', ({ data }) => received.push(JSON.parse(String(data))))
+  const closed = new Promise<number>((resolve) =>
+    socket.addEventListener('close', ({ code }) => resolve(code)),
+  )
+  await new Promise((resolve, reject) => {
+    socket.addEventListener('open', resolve)
+    socket.addEventListener('error', reject)
+  })
+  return {
+    send: (question) => socket.send(JSON.stringify(question)),
+    sendText: (text) => socket.send(text),
+    answers: (count) =>
+      eventually(`${count} answers`, async () => (received.length >= count ? received : undefined), 10_000),
+    closed,
+    [Symbol.asyncDispose]: async () => {
+      socket.close()
+      await closed
+    },
+  }
+}

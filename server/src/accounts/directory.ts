@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Caller } from '../http/access.ts'
+import { parseRate, type Rate } from '../http/rate-limiter.ts'
 import type { AccountStore, CredentialRows } from './account-store.ts'
-import { parseRate, type Rate } from './rate-limiter.ts'
 import type { AccountsReport } from './report.ts'
 import { grantedScopes, scopesOfRole } from './scopes.ts'
 

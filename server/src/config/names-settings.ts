@@ -1,5 +1,5 @@
 import { count, setting } from './setting.ts'
-import { oneOf, text } from './setting-kinds.ts'
+import { oneOf, rate, text } from './setting-kinds.ts'
 
 /** Which names are free, and who keeps them so. */
 export const names = {
@@ -24,6 +24,27 @@ export const names = {
     kind: text('the path of a file'),
     defaultText: 'the rules that come with Pulse',
     help: 'JSON with names to keep back or to allow, words that no name may have, and lengths; it is read again when it changes.',
+  }),
+  namesRateAddress: setting({
+    name: 'NAMES_RATE_ADDRESS',
+    chapter: 'Names',
+    kind: rate,
+    default: { count: 240, windowMs: 60_000 },
+    help: 'Names that one address may ask for without a credential; it counts against RATE_LIMIT_ADDRESS as well.',
+  }),
+  namesRateNetwork: setting({
+    name: 'NAMES_RATE_NETWORK',
+    chapter: 'Names',
+    kind: rate,
+    default: { count: 2_400, windowMs: 60_000 },
+    help: 'The same for all addresses of one network (24 bits of IPv4, 48 of IPv6) together.',
+  }),
+  namesRateAll: setting({
+    name: 'NAMES_RATE_ALL',
+    chapter: 'Names',
+    kind: rate,
+    default: null,
+    help: 'The same for everybody together.',
   }),
   namesSeedFile: setting({
     name: 'USERS_DATA_PATH',

@@ -54,6 +54,11 @@ export function slices(values: SettingValues, read: Read) {
         values.namesRulesFile === undefined
           ? undefined
           : pathOf('namesRulesFile', values.namesRulesFile, read),
+      rates: {
+        address: values.namesRateAddress,
+        network: values.namesRateNetwork,
+        all: values.namesRateAll,
+      },
       seedFile: pathOf('namesSeedFile', values.namesSeedFile, read),
     },
     retention: {

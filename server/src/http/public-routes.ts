@@ -27,6 +27,7 @@ export const publicRoutes: readonly PublicRoute[] = [
   open('POST /auth/sign-in'),
   open('GET /api/check-username'),
   open('GET /api/names/suggestions'),
+  open('GET /api/names/live'),
   // With a query the address is a stream of events, for those who may read it.
   open('GET /stream (no query)'),
   free('GET /names'),

@@ -14,6 +14,7 @@ import type { Http } from '../http/http.ts'
 import { problemAnswer } from '../http/openapi.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { parseIdempotencyKey } from '../intake/idempotency-keys.ts'
+import type { Budgets } from './budgets.ts'
 import { ClaimFailed } from './claims.ts'
 import type { Names } from './names.ts'
 
@@ -28,6 +29,7 @@ export interface NameRoutesNeeds {
   readonly names: Omit<Names, typeof Symbol.asyncDispose>
   /** Whether memory can tell which names are free. */
   readonly canSuggest: () => boolean
+  readonly budgets: Budgets
 }
 
 /** Registers everything under `/api` that has to do with names. */
@@ -37,7 +39,7 @@ export function nameRoutes(http: Http, needs: NameRoutesNeeds): void {
   keepingRoutes(http, needs)
 }
 
-function checkRoutes(http: Http, { names, canSuggest }: NameRoutesNeeds): void {
+function checkRoutes(http: Http, { names, canSuggest, budgets }: NameRoutesNeeds): void {
   http.get(
     '/api/check-username',
     {
@@ -53,6 +55,7 @@ function checkRoutes(http: Http, { names, canSuggest }: NameRoutesNeeds): void {
       },
     },
     async (request, reply) => {
+      budgets.take(request.ip)
       reply.header('cache-control', 'no-store')
       return await names.check(request.query.username)
     },
@@ -72,6 +75,7 @@ function checkRoutes(http: Http, { names, canSuggest }: NameRoutesNeeds): void {
       },
     },
     async (request) => {
+      budgets.take(request.ip)
       const { username, count } = request.query
       const data = names.suggest(username, count)
       if (data.length === 0 && !canSuggest())

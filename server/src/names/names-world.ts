@@ -75,6 +75,7 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
             expected: 10_000,
             rulesFile: undefined,
             seedFile: join(place, 'users.json'),
+          rates: { address: null, network: null, all: null },
           },
           ...changes,
         },

@@ -7,17 +7,20 @@ import type { Registry } from 'prom-client'
 import { ConfigError } from '../config/config.ts'
 import { unlessAway } from '../database/unless-away.ts'
 import type { Http } from '../http/http.ts'
+import { type Budgets, createBudgets, type NameRates } from './budgets.ts'
 import { Checks } from './checks.ts'
 import { type ClaimOutcome, Claims } from './claims.ts'
 import { namesTopic } from './hash-records.ts'
 import { Lease } from './lease.ts'
 import { nameRoutes } from './name-routes.ts'
-import { openNameRules } from './name-rules.ts'
+import { type NameRules, openNameRules } from './name-rules.ts'
+import { nameSocketRoute } from './name-socket.ts'
 import { createNameStore, type NameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
 import { Replica } from './replica.ts'
 import { createNamesReport, type NamesReport } from './report.ts'
 import { seedNames } from './seeding.ts'
+import { candidates } from './suggestions.ts'
 
 export { namesTopic } from './hash-records.ts'
 
@@ -35,6 +38,7 @@ export interface NamesNeeds {
     readonly rulesFile: string | undefined
     /** File with names to take over at the start. */
     readonly seedFile: string
+    readonly rates: NameRates
   }
   /** First words of this server's own addresses, which nobody may be called. */
   readonly routeWords: readonly string[]
@@ -123,7 +127,20 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   opened.defer(() => replica.close())
   lease.start()
   opened.defer(() => lease.close())
-  const names = createNames({ profile, store, replica, lease, checks, claims, report })
+  const budgets = createBudgets(needs.settings.rates, report)
+  const sockets = opened.use(new AsyncDisposableStack())
+  const names = createNames({
+    profile,
+    store,
+    rules,
+    replica,
+    lease,
+    checks,
+    claims,
+    budgets,
+    sockets,
+    report,
+  })
   const seeding = seedNames({ path: needs.settings.seedFile, names, report })
   opened.defer(() => seeding[Symbol.asyncDispose]())
   const parts = opened.move()
@@ -144,8 +161,11 @@ interface Parts {
   readonly store: NameStore
   readonly replica: Replica
   readonly lease: Lease
+  readonly rules: NameRules
   readonly checks: Checks
   readonly claims: Claims
+  readonly budgets: Budgets
+  readonly sockets: AsyncDisposableStack
   readonly report: NamesReport
 }
 
@@ -185,7 +205,11 @@ function createNames(parts: Parts): Omit<Names, typeof Symbol.asyncDispose> {
       return statsOf(parts, measured.rate)
     },
     rebuild: () => replica.rebuild(),
-    routes: (http) => nameRoutes(http, { names, canSuggest: () => parts.lease.holds() }),
+    routes: (http) => {
+      const { budgets, lease, sockets } = parts
+      nameRoutes(http, { names, canSuggest: () => lease.holds(), budgets })
+      sockets.use(nameSocketRoute(http, { names, budgets }))
+    },
   }
   return names
 }
@@ -217,11 +241,11 @@ async function claimAll(
   return { added, present, refused }
 }
 
-function suggest({ checks, profile }: Parts, username: string, count: number): readonly string[] {
+function suggest({ checks, profile, rules }: Parts, username: string, count: number): readonly string[] {
   const { username: wanted } = checks.read(username)
   const found: string[] = []
   let tried = 0
-  for (const candidate of candidates(wanted, profile)) {
+  for (const candidate of candidates(wanted, profile, { lengthMax: rules.length.max })) {
     if (found.length === count || tried++ === candidatesMax) break
     const read = readOrReason(checks, candidate)
     if (!('reason' in read) && checks.isSurelyFree(read)) found.push(candidate)
@@ -245,8 +269,4 @@ function statsOf({ profile, replica, lease }: Parts, measured: number | undefine
     lag: Math.max(0, lease.wanted - replica.applied),
     servers: lease.others + Number(lease.holds()),
   }
-}
-
-function* candidates(text: string, _profile: NameProfile): Generator<string> {
-  for (let n = 1; n < 5000; n++) yield `${text}${n}`
 }

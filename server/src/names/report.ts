@@ -18,6 +18,8 @@ export interface NamesReport {
   rebuilt(generation: FilterGeneration, ms: number): void
   rebuildFailed(error: unknown): void
   troubled(error: unknown): void
+  /** An address, a network or everybody together asked for more names than somebody who chooses one. */
+  swept(name: string): void
   seeded(added: number, path: string): void
   seedingFailed(error: unknown, path: string): void
 }
@@ -32,7 +34,7 @@ export interface NamesObserved {
 /**
  * Makes the report. Metrics: `pulse_names_checks_total{outcome}`, `pulse_names_claims_total{outcome}`, `pulse_names_claim_seconds`,
  * `pulse_names_estimated`, `pulse_names_filter_fill_ratio`, `pulse_names_filter_bytes`, `pulse_names_filter_generation`,
- * `pulse_names_certain`, `pulse_names_rebuilds_total{result}`.
+ * `pulse_names_certain`, `pulse_names_rebuilds_total{result}`, `pulse_names_sweeps_total`.
  */
 export function createNamesReport(from: {
   log: Logger
@@ -40,7 +42,7 @@ export function createNamesReport(from: {
   observed: NamesObserved
 }): NamesReport {
   const { log } = from
-  const { checks, claims, seconds, rebuilds } = createMetrics([from.metrics], from.observed)
+  const { checks, claims, seconds, rebuilds, sweeps } = createMetrics([from.metrics], from.observed)
   const filterOf = (generation: FilterGeneration) => ({
     generation: generation.number,
     names: generation.namesEstimated,
@@ -77,6 +79,10 @@ export function createNamesReport(from: {
     troubled: (error) => {
       if (!troubled) log.warn({ err: error }, 'the filter of names cannot follow the log; it tries again')
       troubled = true
+    },
+    swept: (name) => {
+      sweeps.inc()
+      log.warn({ from: name }, 'names are being asked for by the list; further ones are refused for a while')
     },
     seeded: (added, path) => log.info({ added, path }, 'names were taken over from a file'),
     seedingFailed: (error, path) =>
@@ -132,6 +138,11 @@ function createMetrics(registers: Registry[], observed: NamesObserved) {
       name: 'pulse_names_rebuilds_total',
       help: 'New filters by what became of them',
       labelNames: ['result'],
+      registers,
+    }),
+    sweeps: new Counter({
+      name: 'pulse_names_sweeps_total',
+      help: 'Times that an address, a network or everybody together asked for more names than allowed',
       registers,
     }),
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressName } from './origin.ts'
+import { addressName, networkName } from './address-name.ts'
 
 test('a household of IPv6, an address in any of its spellings and what is no address at all have one name each', () => {
   const names = {
@@ -20,4 +20,14 @@ test('a household of IPv6, an address in any of its spellings and what is no add
   }
   for (const [given, name] of Object.entries(names))
     assert.equal(addressName(given), name, given.slice(0, 50))
+})
+
+test('an address has a network', () => {
+  const networks = {
+    '203.0.113.7': '203.0.113.0/24',
+    '2001:db8:1:2:3::1': '2001:db8:1::/48',
+    unknown: 'unknown',
+  }
+  for (const [given, network] of Object.entries(networks))
+    assert.equal(networkName(addressName(given)), network, given)
 })
