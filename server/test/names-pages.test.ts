@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -199,5 +200,128 @@ describe('the pages that anybody may see', { skip: skipBrowser }, () => {
         JSON.stringify(asked),
       )
     }
+  })
+
+  const statusOf = (page: Page) => page.getByRole('status')
+  const field = (page: Page) => page.getByLabel('Username')
+  const suggestionsOf = (page: Page) =>
+    page.getByRole('list', { name: 'These are free:' }).getByRole('button')
+  const call = (...asked: Parameters<ReturnType<typeof callerOf>>) => callerOf(server)(...asked)
+  const aName = () => `n${randomUUID().replaceAll('-', '').slice(0, 12)}`
+  /** A window on `/names` of a server whose filter can answer by itself. */
+  const openNames = async (look: Parameters<typeof openWindow>[1] = {}) => {
+    const isCertain = async () => {
+      const { body } = await call('GET', '/api/names/stats')
+      return (body as unknown as { certain: boolean }).certain || undefined
+    }
+    await eventually('the filter answers', isCertain, waitMsMax)
+    const window = await openWindow(browser, look)
+    await window.page.goto(`${server.url}/names`)
+    return window
+  }
+
+  test('BF-21 a name is checked as it is typed, without a reload: free, taken with free ones beside it, and empty again', async () => {
+    await using window = await openNames()
+    const { page } = window
+    let taken = ''
+    const isFoundByFilter = async () => {
+      taken = aName()
+      await field(page).fill('')
+      await field(page).pressSequentially(taken)
+      await statusOf(page).getByText(`${taken} is available!`, { exact: true }).waitFor()
+      return (await textOf(page, 'by-filter')) === '0' ? undefined : true
+    }
+    // While its lease is renewed late, on a busy machine, the filter leaves the answer to the database.
+    await eventually('the filter alone has answered', isFoundByFilter, waitMsMax)
+    const before = Number(await textOf(page, 'by-database'))
+    assert.equal((await call('POST', '/api/names', { username: taken })).status, 201)
+    await field(page).press('Enter')
+    await statusOf(page).getByText(`Sorry, ${taken} is already taken.`, { exact: true }).waitFor()
+    assert.equal(Number(await textOf(page, 'by-database')), before + 1)
+    const suggestion = suggestionsOf(page).first()
+    const free = await suggestion.innerText()
+    await axeFindsNothing(page, 'a taken name')
+    await suggestion.press('Enter')
+    await statusOf(page).getByText(`${free} is available!`, { exact: true }).waitFor()
+    assert.equal(await field(page).inputValue(), free)
+    assert.equal(await suggestionsOf(page).count(), 0)
+    await field(page).fill('   ')
+    await eventually(
+      'nothing is said of nothing',
+      async () => ((await statusOf(page).innerText()) === '' ? true : undefined),
+      waitMsMax,
+    )
+    assert.deepEqual(window.complaints, [])
+  })
+
+  test('a name that cannot be one is told why', async () => {
+    await using window = await openNames({ width: 375, theme: 'dark' })
+    const { page } = window
+    await field(page).fill('two words')
+    await page.locator('#username[aria-invalid]').waitFor()
+    assert.ok((await statusOf(page).innerText()).length > 10)
+    await axeFindsNothing(page, 'a name that is not valid')
+    await field(page).fill(aName())
+    await statusOf(page).getByText('is available!').waitFor()
+    assert.equal(await page.locator('#username[aria-invalid]').count(), 0)
+  })
+
+  test('fast typing asks once, and an answer that comes late is not shown for another name', async () => {
+    await using window = await openNames()
+    const { page } = window
+    const asked: string[] = []
+    const slow = aName()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    await page.route('**/api/check-username**', async (route) => {
+      const username = new URL(route.request().url()).searchParams.get('username') ?? ''
+      asked.push(username)
+      if (username === slow) await released
+      await route.continue().catch(() => {})
+    })
+    const type = (text: string) => `(() => {
+      const field = document.getElementById('username')
+      for (const letter of ${JSON.stringify(text)}) {
+        field.value += letter
+        field.dispatchEvent(new Event('input'))
+      }
+    })()`
+    // In one turn of the page: no key is further from the next than the pause that asks.
+    await page.evaluate(type(slow))
+    await statusOf(page).getByText('Checking…').waitFor()
+    await page.evaluate(type('x'))
+    await statusOf(page).getByText(`${slow}x is available!`, { exact: true }).waitFor()
+    release()
+    assert.deepEqual(asked, [slow, `${slow}x`])
+    assert.equal(await statusOf(page).innerText(), `${slow}x is available!`)
+    assert.equal(await textOf(page, 'asked'), '1')
+  })
+
+  test('where there is no answer the page says so, never that a name is free, and asks again by itself', async () => {
+    await using window = await openNames()
+    const { page } = window
+    await page.context().setOffline(true)
+    const name = aName()
+    await field(page).fill(name)
+    await statusOf(page).getByText('Error checking username. The server does not answer.').waitFor()
+    await axeFindsNothing(page, 'an error')
+    await page.context().setOffline(false)
+    await statusOf(page).getByText(`${name} is available!`, { exact: true }).waitFor()
+  })
+
+  test('who is signed in sees the filter’s figures, a stranger only those of their own checks', async () => {
+    await using stranger = await openNames()
+    await field(stranger.page).fill(aName())
+    await statusOf(stranger.page).getByText('is available!').waitFor()
+    assert.equal(await stranger.page.getByRole('heading', { name: 'The filter now' }).count(), 0)
+    const { body } = await call('POST', '/admin/sign-in-links', { role: 'viewer' })
+    await using viewer = await openWindow(browser, { width: 375 })
+    await viewer.page.goto(String((body as unknown as { url: string }).url))
+    await heading(viewer.page, 'Overview').waitFor()
+    await viewer.page.goto(`${server.url}/names`)
+    await viewer.page.getByRole('heading', { name: 'The filter now' }).waitFor()
+    for (const word of ['Names', 'Filled', 'Memory', 'False positives', 'Generation', 'Behind the log'])
+      await viewer.page.getByRole('term').getByText(word, { exact: true }).waitFor()
+    await axeFindsNothing(viewer.page, 'the figures of the filter')
+    await fitsItsWidth(viewer.page, 'the figures of the filter')
   })
 })
