@@ -125,5 +125,5 @@ function longReadingsOf(name: string): readonly Reading[] {
  * a capital `I`, and `rn` is `m`.
  */
 export function skeletonOf({ letters }: Reading): string {
-  return letters.replaceAll(' ', '').replaceAll('i', 'l').replaceAll('rn', 'm').replaceAll('vv', 'w')
+  return letters.replaceAll('rn', 'm').replaceAll('vv', 'w').replaceAll('i', 'l').replaceAll(' ', '')
 }

@@ -42,8 +42,8 @@ export class NameFault extends Error {
  * `username` follows RFC 8265 3.3: wide and half-wide characters become ordinary ones, only characters of RFC 8264's
  * IdentifierClass may be left (no space, no symbol beyond ASCII, no decomposed Korean), then lower case, NFC, the rules
  * of characters that need a context, and the Bidi rule. The rules of a context are judged after lower case, in the order
- * of RFC 8264 section 7: Catalan capitals (`PARAL·LEL`) would be refused otherwise. All of it is repeated until nothing
- * changes, because each step may undo what an earlier one saw to.
+ * of RFC 8264 section 7: Catalan capitals (`PARAL·LEL`) would be refused otherwise. As that section advises, all of it is
+ * applied until nothing changes; no text is known that needs more than once, but the promise must not hang on that.
  *
  * The properties of characters are those of the runtime's Unicode: 17.0 at this writing (`process.versions.unicode`; a
  * test names it). Under a runtime with a newer one, characters that were unknown and refused may be allowed, which does

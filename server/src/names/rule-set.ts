@@ -1,6 +1,7 @@
 import { type Reading, readingsOf, skeletonOf } from './look-alikes.ts'
 import { NameFault, type NameProfile, nameBytesMax, normalForm } from './normal-form.ts'
 import { innocentWords, offensiveWords } from './offensive-words.ts'
+import { QuickLook } from './quick-look.ts'
 import { lookAlikeWords, reservedNames } from './reserved-names.ts'
 import { RulesFault, type RulesFile } from './rules-file.ts'
 import { type WordHit, WordTree } from './word-tree.ts'
@@ -43,8 +44,9 @@ export function createRuleSet(needs: RuleSetNeeds): RuleSet {
   if (length.min > length.max)
     throw new RulesFault([`length: min ${length.min} is more than max ${length.max}`])
   const allowed = new Set(keysOf('allowed', file.allowed, profile))
-  const isReserved = createReserved(needs)
-  const isOffensive = createOffensive(file)
+  const quick = new QuickLook()
+  const reserved = createReserved(needs, quick)
+  const isOffensive = createOffensive(file, quick)
   return {
     length,
     refusalOf: (key) => {
@@ -52,8 +54,10 @@ export function createRuleSet(needs: RuleSetNeeds): RuleSet {
       if (count < length.min) return 'too_short'
       if (count > length.max) return 'too_long'
       if (allowed.has(key)) return undefined
+      if (reserved.has(key)) return 'reserved'
+      if (quick.passes(key)) return undefined
       const readings = readingsOf(key)
-      if (isReserved(key, readings)) return 'reserved'
+      if (reserved.isLike(key, readings)) return 'reserved'
       return readings.some(isOffensive) ? 'offensive' : undefined
     },
   }
@@ -85,17 +89,21 @@ function keyOrFault(name: string, profile: NameProfile): string | NameFault {
   }
 }
 
-type IsReserved = (key: string, readings: readonly Reading[]) => boolean
+interface Reserved {
+  /** Whether a name is a reserved one, in whatever case. */
+  has(key: string): boolean
+  /** Whether it can be taken for one. */
+  isLike(key: string, readings: readonly Reading[]): boolean
+}
 
-/** Whether a name is a reserved one, in whatever case, or can be taken for one. */
-function createReserved({ profile, routeWords, file }: RuleSetNeeds): IsReserved {
+function createReserved({ profile, routeWords, file }: RuleSetNeeds, quick: QuickLook): Reserved {
   const builtIn = file.replace.includes('reserved') ? [] : [...routeWords, ...reservedNames]
   // An address may start with what is no name (that of `/` with nothing): nobody can take that anyway.
   const builtInKeys = builtIn
     .map((name) => keyOrFault(name, profile))
     .filter((key) => typeof key === 'string')
   const keys = [...builtInKeys, ...keysOf('reserved', file.reserved, profile)]
-  const reserved = new Set(keys.map((key) => key.toLowerCase()))
+  const names = new Set(keys.map((key) => key.toLowerCase()))
   const free = new Set(lookAlikeWords)
   const skeletons = new Set(
     keys.flatMap((key) =>
@@ -104,19 +112,22 @@ function createReserved({ profile, routeWords, file }: RuleSetNeeds): IsReserved
         .map(skeletonOf),
     ),
   )
-  return (key, readings) => {
-    const small = key.toLowerCase()
-    if (reserved.has(small)) return true
+  for (const skeleton of skeletons) quick.addSkeleton(skeleton)
+  // Keys of user names are in lower case already.
+  const inSmall = (key: string) => (profile === 'exact' ? key.toLowerCase() : key)
+  return {
+    has: (key) => names.has(inSmall(key)),
     // A name of digits and signs alone is read as a number.
-    return (
-      readings.some((reading) => skeletons.has(skeletonOf(reading))) && /\p{L}/u.test(key) && !free.has(small)
-    )
+    isLike: (key, readings) =>
+      readings.some((reading) => skeletons.has(skeletonOf(reading))) &&
+      /\p{L}/u.test(key) &&
+      !free.has(inSmall(key)),
   }
 }
 
 /** Whether a name, read in one way, has an offensive word in it. */
-function createOffensive(file: RulesFile): (reading: Reading) => boolean {
-  const words = new WordTree()
+function createOffensive(file: RulesFile, quick: QuickLook): (reading: Reading) => boolean {
+  const words = { tree: new WordTree(), quick }
   const builtIn = file.replace.includes('offensive') ? [] : offensiveWords
   for (const word of builtIn) addWord(words, word)
   for (const [at, word] of file.offensive.entries()) {
@@ -128,20 +139,23 @@ function createOffensive(file: RulesFile): (reading: Reading) => boolean {
   )
   return (reading) => {
     const counts = (hit: WordHit) => stands(hit, reading.source) && !isWithin(hit, reading.letters, innocents)
-    if (words.some(reading.letters, counts)) return true
+    if (words.tree.some(reading.letters, counts)) return true
     // Spelled letter by letter, as in `f.u.c.k`.
     if (!/^ *(?:\S +)+\S *$/.test(reading.letters)) return false
     const letters = reading.letters.replaceAll(' ', '')
-    return words.some(letters, (hit) => stands(hit, letters) && !isWithin(hit, letters, innocents))
+    return words.tree.some(letters, (hit) => stands(hit, letters) && !isWithin(hit, letters, innocents))
   }
 }
 
 /** Adds a word as lists write it; false if there is nothing of it to look for. */
-function addWord(words: WordTree, word: string): boolean {
+function addWord({ tree, quick }: { tree: WordTree; quick: QuickLook }, word: string): boolean {
   const ending = { openBefore: word.startsWith('*'), openAfter: word.endsWith('*') }
   const readings = new Set(readingsOf(word.replaceAll('*', '')).map(({ letters }) => letters.trim()))
   if (readings.has('')) return false
-  for (const letters of readings) words.add(letters, ending)
+  for (const letters of readings) {
+    tree.add(letters, ending)
+    quick.addWord(letters)
+  }
   return true
 }
 

@@ -60,12 +60,14 @@ test('a name has more than a thousand candidates, none twice, all of them normal
 
 test('a name that is too long for what is added is shortened, between characters as people see them', () => {
   assert.deepEqual(first(2, 'maximilian', 'username', { year, lengthMax: 10 }), ['maximili31', 'maximi2031'])
-  assert.deepEqual(first(1, 'maximil.an', 'username', { year, lengthMax: 10 }), ['maximil.31'])
+  assert.deepEqual(first(1, 'maximil.an', 'username', { year, lengthMax: 11 }), ['maximil.31'])
   // A letter with its marks is kept or left as a whole.
   const marked = 'क\u094dष'.repeat(4)
   for (const one of first(200, marked, 'username', { year, lengthMax: 8 }))
     assert.match(one, /^(?:क\u094dष)+\d+$|^(?:क\u094dष)+[_.-]\d+$/, one)
   assert.deepEqual(first(3, 'abc', 'username', { year, lengthMax: 1 }), [])
+  // A dot that is allowed beside katakana only does not stay without it.
+  assert.deepEqual(first(2, '・・ア', 'username', { year, lengthMax: 4 }), ['・・ア1', '・・ア2'])
 })
 
 test('of a text that is no name, what may stand in one is used', () => {

@@ -17,7 +17,7 @@ export interface WordHit extends Ending {
 
 const createNode = (): Node => ({ next: new Map(), ends: [] })
 
-/** Many words that are looked for at once: the time goes with the length of the text, not with the number of words. */
+/** Many words that are looked for at once: their number does not make it slower. */
 export class WordTree {
   readonly #root = createNode()
 
