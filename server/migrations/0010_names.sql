@@ -18,7 +18,9 @@ create table names (
 create table name_set (
   one     boolean primary key default true check (one),
   id      uuid not null default gen_random_uuid(),
-  profile text
+  profile text,
+  -- What proves that a bitmap in Redis has every name, see redis-proof.ts.
+  bitmap  jsonb
 );
 insert into name_set default values;
 

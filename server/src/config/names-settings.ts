@@ -1,5 +1,7 @@
 import { count, setting } from './setting.ts'
-import { oneOf, rate, text } from './setting-kinds.ts'
+import { address, oneOf, rate, text } from './setting-kinds.ts'
+
+const bitmapDefaults = { key: 'username_bloom_filter', bits: 10_000_000, hashes: 7 } as const
 
 /** Which names are free, and who keeps them so. */
 export const names = {
@@ -19,7 +21,7 @@ export const names = {
     help: 'Names that the filter is made for at first, at 12 bits each. At seven tenths of them a larger one is made.',
   }),
   namesRulesFile: setting({
-    name: 'NAMES_RULES_FILE',
+    name: 'NAMES_RULES',
     chapter: 'Names',
     kind: text('the path of a file'),
     defaultText: 'the rules that come with Pulse',
@@ -45,6 +47,37 @@ export const names = {
     kind: rate,
     default: null,
     help: 'The same for everybody together.',
+  }),
+  redisUrl: setting({
+    name: 'REDIS_URL',
+    chapter: 'Names',
+    secret: true,
+    kind: address('redis:', 'rediss:'),
+    defaultText: 'no Redis',
+    help: 'Redis with a bitmap of names that other programs share: it is asked and filled besides the filter of this process, which goes on without it.',
+  }),
+  bloomFilterKey: setting({
+    name: 'BLOOM_FILTER_KEY',
+    chapter: 'Names',
+    kind: text('a key of Redis'),
+    default: bitmapDefaults.key,
+    help: 'Key of that bitmap.',
+  }),
+  bloomFilterSize: setting({
+    name: 'BLOOM_FILTER_SIZE',
+    chapter: 'Names',
+    kind: count(2 ** 32, 65_536),
+    default: bitmapDefaults.bits,
+    unit: 'bits',
+    help: 'Its length. 10 million bits say "maybe" to 1 % of other names when they hold a million, and to all of them soon after.',
+  }),
+  bloomFilterHashCount: setting({
+    name: 'BLOOM_FILTER_HASH_COUNT',
+    chapter: 'Names',
+    kind: count(64, 1),
+    default: bitmapDefaults.hashes,
+    unit: 'bits',
+    help: 'Bits of it that each name sets.',
   }),
   namesSeedFile: setting({
     name: 'USERS_DATA_PATH',

@@ -54,6 +54,15 @@ export function slices(values: SettingValues, read: Read) {
         values.namesRulesFile === undefined
           ? undefined
           : pathOf('namesRulesFile', values.namesRulesFile, read),
+      bitmap:
+        values.redisUrl === undefined
+          ? undefined
+          : {
+              url: values.redisUrl,
+              key: values.bloomFilterKey,
+              bits: values.bloomFilterSize,
+              hashes: values.bloomFilterHashCount,
+            },
       rates: {
         address: values.namesRateAddress,
         network: values.namesRateNetwork,

@@ -5,6 +5,7 @@ import type { NameRules } from './name-rules.ts'
 import type { NameStore } from './name-store.ts'
 import { NameFault, type NameProfile, normalForm } from './normal-form.ts'
 import type { NamesReport } from './report.ts'
+import type { SharedBitmap } from './shared-bitmap.ts'
 
 /** A name that may be asked for: trimmed, and under its key. */
 export interface AskedName {
@@ -22,6 +23,8 @@ export interface ChecksNeeds {
   readonly isCertain: () => boolean
   /** False: no bit pattern of the key. */
   readonly has: (key: string) => boolean
+  /** A second place that may know names of which this process knows nothing. */
+  readonly shared: SharedBitmap | undefined
   readonly report: NamesReport
 }
 
@@ -44,7 +47,7 @@ export class Checks {
       const key = normalForm(username, this.#needs.profile)
       const refusal = this.#needs.rules.refusalOf(key)
       if (refusal !== undefined && refusal !== 'reserved' && refusal !== 'offensive')
-        throw new NameFault(refusal, lengthSentence(refusal))
+        throw new NameFault(refusal, lengthSentence(refusal, this.#needs.rules.length))
       return { username, key, refused: refusal !== undefined }
     } catch (error) {
       if (!(error instanceof NameFault)) throw error
@@ -59,11 +62,18 @@ export class Checks {
   check(text: string): NameCheck | Promise<NameCheck> {
     const name = this.read(text)
     const certain = this.#needs.isCertain()
-    if (certain && this.isSurelyFree(name)) {
-      this.#needs.report.checked('free')
-      return { available: true, username: name.username }
-    }
-    return this.#lookUp(name, certain)
+    if (!certain || !this.isSurelyFree(name)) return this.#lookUp(name, certain)
+    return this.#needs.shared ? this.#askShared(name, this.#needs.shared) : this.#free(name)
+  }
+
+  #free({ username }: AskedName): NameCheck {
+    this.#needs.report.checked('free')
+    return { available: true, username }
+  }
+
+  async #askShared(name: AskedName, shared: SharedBitmap): Promise<NameCheck> {
+    const [maybe] = await shared.has([name.key])
+    return maybe ? this.#lookUp(name, true) : this.#free(name)
   }
 
   /** Whether it is free as far as memory can tell; true only while that is certain. */
@@ -73,15 +83,15 @@ export class Checks {
 
   /** Many at once, with one look-up for all of them that need one. */
   async checkAll(names: readonly AskedName[]): Promise<readonly NameCheck[]> {
-    const { store, report, isCertain } = this.#needs
+    const { store, shared, isCertain } = this.#needs
     const certain = isCertain()
-    const asked = names.filter((name) => !this.isSurelyFree(name))
+    const elsewhere = (await shared?.has(names.map(({ key }) => key))) ?? []
+    const asked = names.filter((name, n) => elsewhere[n] === true || !this.isSurelyFree(name))
     const taken = asked.length === 0 ? new Set() : await this.#asked(store.taken(asked.map(({ key }) => key)))
     const open = new Set(asked)
     return names.map((name) => {
       if (open.has(name)) return this.#answer(name, taken.has(name.key), certain)
-      report.checked('free')
-      return { available: true, username: name.username }
+      return this.#free(name)
     })
   }
 
@@ -115,5 +125,7 @@ export class Checks {
   }
 }
 
-const lengthSentence = (refusal: string) =>
-  refusal === 'too_short' ? 'The name is too short.' : 'The name is too long.'
+const lengthSentence = (refusal: 'too_short' | 'too_long', { min, max }: NameRules['length']) =>
+  refusal === 'too_short'
+    ? `A name has at least ${min} characters here.`
+    : `A name has at most ${max} characters here.`

@@ -5,6 +5,7 @@ import type { Lease } from './lease.ts'
 import { NameHasher } from './name-hash.ts'
 import { type NameStore, TooLate } from './name-store.ts'
 import type { Replica } from './replica.ts'
+import type { SharedBitmap } from './shared-bitmap.ts'
 
 /** From the hash to the commit at most: a scan for a new filter applies twice as much of the topic from before it. */
 const commitMsMax = 8_000
@@ -32,6 +33,8 @@ interface ClaimsNeeds {
   readonly store: NameStore
   readonly replica: Replica
   readonly lease: Lease
+  /** Where other programs look for names too. */
+  readonly shared: SharedBitmap | undefined
 }
 
 /**
@@ -85,9 +88,12 @@ export class Claims {
 
   /** Sets the bits here and tells everybody; the offset below which all of it stands. */
   async #announce(keys: readonly string[]): Promise<number> {
-    const { log, replica } = this.#needs
+    const { log, replica, shared } = this.#needs
     replica.add(keys)
-    const outcomes = await log.append(recordsOf(keys, this.#hasher, Date.now()))
+    const [outcomes] = await Promise.all([
+      log.append(recordsOf(keys, this.#hasher, Date.now())),
+      shared?.add(keys),
+    ])
     let end = 0
     for (const outcome of outcomes) {
       if (!('position' in outcome))

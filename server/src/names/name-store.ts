@@ -2,6 +2,7 @@ import { answered } from '@pulse/log/answered'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { ask, inTime } from '../database/ask.ts'
+import type { Verification } from './redis-proof.ts'
 
 /** What a claim writes. */
 export interface ClaimRow {
@@ -45,6 +46,9 @@ export interface NameStore {
   sample(count: number): Promise<readonly string[]>
   /** The database's clock, Unix time. */
   nowMs(): Promise<number>
+  /** What proves the bitmap in Redis, if it was ever filled. */
+  bitmapProof(): Promise<Verification | undefined>
+  setBitmapProof(proof: Verification): Promise<void>
 }
 
 /** The database's clock has passed the instant until which a claim may be written. */
@@ -151,6 +155,13 @@ export function createNameStore(pool: pg.Pool): NameStore {
       } finally {
         client.release(broken)
       }
+    },
+    async bitmapProof() {
+      const { rows } = await ask<{ bitmap: Verification | null }>(pool, 'select bitmap from name_set')
+      return rows[0]?.bitmap ?? undefined
+    },
+    async setBitmapProof(proof) {
+      await ask(pool, 'update name_set set bitmap = $1', [JSON.stringify(proof)])
     },
     async nowMs() {
       const { rows } = await ask<{ now: number }>(pool, `select (${nowSql})::float8 as now`)

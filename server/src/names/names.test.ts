@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { openServices, type Services } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
+import { createClient } from 'redis'
 import { namesTopic } from './hash-records.ts'
 import { type NamesWorld, type OpenedNames, openNamesWorld } from './names-world.ts'
+import { SaltedPositions } from './salted-positions.ts'
 
 let services: Services
 let world: NamesWorld
 before(async () => {
-  services = await openServices(['postgres'])
+  services = await openServices(['postgres', 'redis'])
   world = await openNamesWorld(services.address('postgres'))
 })
 after(async () => {
@@ -180,6 +183,64 @@ describe('the filter', () => {
     const before = world.statements.length
     await world.open({ data })
     assert.ok(world.statements.slice(before).some((text) => text.includes('key > $1')))
+  })
+})
+
+describe('a bitmap in Redis beside the filter', () => {
+  let names: OpenedNames
+  let redis: ReturnType<typeof createClient>
+  const key = `names-${randomUUID()}`
+  const bits = 10_000_000
+  before(async () => {
+    const url = services.address('redis')
+    redis = createClient({ url })
+    redis.on('error', () => {})
+    await redis.connect()
+    names = await world.open({ bitmap: { url, key, bits, hashes: 7 } })
+  })
+  after(() => redis.destroy())
+
+  test('BF-05 a name whose bits were set by others is looked up, and free', async () => {
+    for (const at of new SaltedPositions({ bits, hashes: 7 }).of('set-by-hand'))
+      await redis.setBit(key, at, 1)
+    // The bitmap counts once every name that the database had is in it.
+    await eventually(
+      'the bitmap verified',
+      async () => (await world.pool.query('select bitmap from name_set')).rows[0]?.bitmap ?? undefined,
+      30_000,
+    )
+    const { result, sent } = await counting(() => names.check('set-by-hand'))
+    assert.deepEqual(result, {
+      available: true,
+      username: 'set-by-hand',
+      source: 'Bloom Filter (False Positive Resolved)',
+    })
+    assert.equal(sent, 1)
+  })
+
+  test('BF-08 the bits of a claim stand in one key of plain bits, at the positions of the original', async () => {
+    await claim(names, 'Dorthy71')
+    const at = [7709515, 2340251, 1024916, 9655269, 4322003, 6097314, 3814352]
+    assert.deepEqual(
+      await Promise.all(at.map((one) => redis.getBit(key, one))),
+      at.map(() => 1),
+    )
+    assert.equal(await redis.strLen(key), bits / 8)
+    assert.equal((await names.check('Dorthy71')).available, false)
+  })
+
+  test('a free name is answered without a statement, and without Redis too', async () => {
+    const { result, sent } = await counting(() => names.check('nobody-in-redis'))
+    assert.deepEqual(result, { available: true, username: 'nobody-in-redis' })
+    assert.equal(sent, 0)
+    const gone = await world.open({ bitmap: { url: 'redis://127.0.0.1:1', key, bits, hashes: 7 } })
+    assert.deepEqual(await gone.check('nobody-without-redis'), {
+      available: true,
+      username: 'nobody-without-redis',
+    })
+    assert.equal((await gone.check('Dorthy71')).available, false)
+    assert.equal((await claim(gone, 'claimed-without-redis')).kind, 'claimed')
+    assert.equal((await names.check('claimed-without-redis')).available, false)
   })
 })
 

@@ -20,6 +20,7 @@ import type { NameProfile } from './normal-form.ts'
 import { Replica } from './replica.ts'
 import { createNamesReport, type NamesReport } from './report.ts'
 import { seedNames } from './seeding.ts'
+import { type BitmapSettings, openSharedBitmap } from './shared-bitmap.ts'
 import { candidates } from './suggestions.ts'
 
 export { namesTopic } from './hash-records.ts'
@@ -39,6 +40,8 @@ export interface NamesNeeds {
     /** File with names to take over at the start. */
     readonly seedFile: string
     readonly rates: NameRates
+    /** A bitmap in Redis that is asked and filled as well. */
+    readonly bitmap: BitmapSettings | undefined
   }
   /** First words of this server's own addresses, which nobody may be called. */
   readonly routeWords: readonly string[]
@@ -81,6 +84,8 @@ export interface Names extends AsyncDisposable {
 
 /** Of a thousand candidates, which take less than a millisecond. */
 const candidatesMax = 1_000
+/** Longer names are nobody's wish. */
+const suggestedCharsMax = 64
 /** Measuring takes a few milliseconds, so the figure is kept for a while. */
 const measuredMs = 10_000
 
@@ -117,12 +122,16 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
     follows: () => replica.follows,
     changed: (holds) => report.leaseChanged(holds),
   })
+  const { bitmap } = needs.settings
+  const shared =
+    bitmap &&
+    opened.use(await openSharedBitmap({ settings: bitmap, store, log: needs.logger, metrics: needs.metrics }))
   const checks = new Checks({
-    ...{ profile, rules, store, report },
+    ...{ profile, rules, store, report, shared },
     isCertain: () => lease.holds(),
     has: (key) => replica.has(key),
   })
-  const claims = new Claims({ log: needs.log, store, replica, lease })
+  const claims = new Claims({ log: needs.log, store, replica, lease, shared })
   replica.start()
   opened.defer(() => replica.close())
   lease.start()
@@ -242,10 +251,11 @@ async function claimAll(
 }
 
 function suggest({ checks, profile, rules }: Parts, username: string, count: number): readonly string[] {
-  const { username: wanted } = checks.read(username)
   const found: string[] = []
   let tried = 0
-  for (const candidate of candidates(wanted, profile, { lengthMax: rules.length.max })) {
+  for (const candidate of candidates(username, profile, {
+    lengthMax: Math.min(suggestedCharsMax, rules.length.max),
+  })) {
     if (found.length === count || tried++ === candidatesMax) break
     const read = readOrReason(checks, candidate)
     if (!('reason' in read) && checks.isSurelyFree(read)) found.push(candidate)

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import { openServices } from '@pulse/dev/services'
 import { nameFilterSuite } from './name-filter.suite.ts'
-import { bitmapDefaults, type RedisBitmap } from './redis-bitmap.ts'
-import { askOnce, openWorld } from './redis-world.ts'
+import type { RedisBitmap } from './redis-bitmap.ts'
+import { askOnce, bitmapDefaults, openWorld } from './redis-world.ts'
 
 const services = await openServices(['redis'])
 after(() => services[Symbol.asyncDispose]())

@@ -69,8 +69,6 @@ export interface RedisBitmapNeeds {
 
 const notYet = 'nobody has verified it yet'
 
-export const bitmapDefaults = { key: 'username_bloom_filter', bits: 10_000_000, hashes: 7 } as const
-
 const limits = {
   askMsMax: 250,
   writeMsMax: 2_000,

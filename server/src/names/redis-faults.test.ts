@@ -2,8 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
 import { freePort } from '@pulse/dev/services/places'
-import { bitmapDefaults, type RedisBitmap } from './redis-bitmap.ts'
-import { type OwnRedis, openMovingAddress, openOwnRedis, openWorld, skipWithoutRedis } from './redis-world.ts'
+import type { RedisBitmap } from './redis-bitmap.ts'
+import {
+  bitmapDefaults,
+  type OwnRedis,
+  openMovingAddress,
+  openOwnRedis,
+  openWorld,
+  skipWithoutRedis,
+} from './redis-world.ts'
 
 const skip = await skipWithoutRedis()
 const { key } = bitmapDefaults

@@ -6,7 +6,10 @@ import { missingBecause, openServices } from '@pulse/dev/services/services'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createClient } from 'redis'
-import { type BitmapState, bitmapDefaults, openRedisBitmap, type RedisBitmapNeeds } from './redis-bitmap.ts'
+import { type BitmapState, openRedisBitmap, type RedisBitmapNeeds } from './redis-bitmap.ts'
+
+/** Those of the original. */
+export const bitmapDefaults = { key: 'username_bloom_filter', bits: 10_000_000, hashes: 7 } as const
 
 /** A Redis server that a test may kill, freeze and start again; it keeps its port and its folder. */
 export interface OwnRedis extends AsyncDisposable {
