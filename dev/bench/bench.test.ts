@@ -77,6 +77,21 @@ test('an answer is read however the names of its headers are written', async () 
   assert.equal(result.outcomes[408], result.failed)
 })
 
+test('paths are asked for in turn, and an answer that says another thing than it should is a failure', async () => {
+  const asked: string[] = []
+  await using server = await answering((_, path) => {
+    asked.push(path)
+    return { status: 200, body: path === '/b' ? '{"available":false}' : '{"available":true}' }
+  })
+  await using load = await openLoad()
+  const asking = { paths: ['/a', '/b', '/c'], answer: '{"available":true' }
+  const result = await load.run({ ...planFor(server.url), connections: 1, measuredMs: 300, asking })
+  assert.deepEqual(asked.slice(0, 4), ['/a', '/b', '/c', '/a'])
+  assert.equal(result.failed, asked.filter((path) => path === '/b').length)
+  assert.equal(result.accepted, asked.length - result.failed)
+  assert.equal(result.outcomes['200 that says another thing'], result.failed)
+})
+
 test('on a fixed schedule a stall of the server is a delay of everybody who came meanwhile', async () => {
   let asked = 0
   await using server = await answering(
@@ -113,7 +128,7 @@ const planFor = (url: string): LoadPlan => ({
 })
 
 async function answering(
-  answer: (bodyLength: number) => { status: number; body: string },
+  answer: (bodyLength: number, path: string) => { status: number; body: string },
   delayMs: () => number = () => 0,
   lengthName = 'content-length',
 ): Promise<{ url: string } & AsyncDisposable> {
@@ -123,7 +138,7 @@ async function answering(
       length += bytes.length
     })
     request.on('end', () => {
-      const { status, body } = answer(length)
+      const { status, body } = answer(length, request.url ?? '')
       setTimeout(() => response.writeHead(status, { [lengthName]: body.length }).end(body), delayMs())
     })
   })

@@ -9,6 +9,8 @@ export interface Settings {
   readonly seconds: number | undefined
   /** Remembered ids in the window, for benches that fill it; undefined for the bench's own. */
   readonly ids: number | undefined
+  /** Names that the bench of names uses; undefined for all there are. */
+  readonly names: number | undefined
   /** Roles of the server, for benches that measure intake alone; undefined for the bench's own. */
   readonly roles: string | undefined
   /** Folder for CPU profiles of the server; undefined for none. */

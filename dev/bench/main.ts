@@ -6,6 +6,7 @@ import { type Load, openLoad } from './load/load.ts'
 import { busyFrom, describeMachine } from './machine.ts'
 import { matchBench } from './match.ts'
 import { memory } from './memory.ts'
+import { namesBench } from './names/names.ts'
 import { overload } from './overload.ts'
 import { peersBench } from './peers/peers.ts'
 import { processBench } from './process.ts'
@@ -27,6 +28,7 @@ const benches: readonly Bench[] = [
   overload,
   memory,
   matchBench,
+  namesBench,
   peersBench,
   fanout,
   connections,
@@ -94,6 +96,7 @@ function readArguments(argv: readonly string[]) {
       runs: { type: 'string', default: '5' },
       seconds: { type: 'string' },
       ids: { type: 'string' },
+      names: { type: 'string' },
       roles: { type: 'string' },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -108,6 +111,7 @@ function readArguments(argv: readonly string[]) {
     runs: wholeNumber('--runs', values.runs) ?? 5,
     seconds: wholeNumber('--seconds', values.seconds),
     ids: wholeNumber('--ids', values.ids),
+    names: wholeNumber('--names', values.names),
     roles: values.roles,
     profile: values.profile,
   }
@@ -135,6 +139,7 @@ ${list.join('\n')}
   --runs 5        times that everything is measured; the median counts
   --seconds N     length of one measurement
   --ids N         remembered ids that intake-batch prepares (20 M take a minute or two and 3 GB of disk)
+  --names N       names that names uses instead of all 4.5 M (figures are for all of them)
   --roles ROLES   roles of the server instead of the bench's own
   --profile DIR   writes CPU profiles of the server into that folder
   --json          one JSON document instead of a table

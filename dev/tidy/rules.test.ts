@@ -106,7 +106,7 @@ test('a module is entered by its front door, a side door, or the wiring', () => 
   importKept(checkDoors, { 'server/src/query/a.ts': "import { g } from '@pulse/log/groups'" })
   importBroken(
     checkDoors,
-    { 'server/src/query/a.ts': "import { g } from '@pulse/log/bloom-filter'" },
+    { 'server/src/query/a.ts': "import { g } from '@pulse/log/record-batch'" },
     /inside the log/,
   )
 })

@@ -70,7 +70,8 @@ test('a filter alone may be followed too; what is asked for wrongly is a problem
     status: number,
     headers: Record<string, string> = {},
   ) => assert.rejects(EventStreamReader.open(journey.server, query, headers), new RegExp(`status ${status}`))
-  await refused({}, 400)
+  // Without any parameter it is the stream of measurements.
+  await refused({ position: 'nowhere' }, 400)
   await refused({ filter, subscriber }, 400)
   await refused({ filter: 'nonsense ((' }, 422)
   await refused({ subscriber: 'nobody' }, 404)

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import type { Target } from './plan.ts'
 
 /** An answer, as far as a bench looks at it. */
 export interface Answer {
@@ -19,7 +20,7 @@ const nothing = Buffer.alloc(0)
  * that was never used, is nobody's answer.
  */
 export class Connection {
-  readonly #head: string
+  readonly #headers: string
   readonly #port: number
   readonly #host: string
   #socket: Socket | undefined
@@ -27,13 +28,12 @@ export class Connection {
   #wanted = 0
   #pending: ((answer: Answer) => void) | undefined
 
-  constructor(target: { url: string; key: string }) {
+  constructor(target: Target) {
     const url = new URL(target.url)
     this.#host = url.hostname
     this.#port = Number(url.port)
-    this.#head =
-      `POST /events HTTP/1.1\r\nhost: ${url.host}\r\nauthorization: Bearer ${target.key}\r\n` +
-      'content-type: application/json\r\ncontent-length: '
+    const credential = target.key === '' ? '' : `authorization: Bearer ${target.key}\r\n`
+    this.#headers = ` HTTP/1.1\r\nhost: ${url.host}\r\n${credential}`
   }
 
   /** Connects; rejects with the system's error. */
@@ -49,11 +49,21 @@ export class Connection {
     })
   }
 
-  /** Sends a body of ASCII text; `answered` is called once. */
+  /** Hands events in, as ASCII text; `answered` is called once. */
   send(body: string, answered: (answer: Answer) => void): void {
+    const type = 'content-type: application/json\r\n'
+    this.#ask(`POST /events${this.#headers}${type}content-length: ${body.length}\r\n\r\n${body}`, answered)
+  }
+
+  /** Asks for a path; `answered` is called once. */
+  get(path: string, answered: (answer: Answer) => void): void {
+    this.#ask(`GET ${path}${this.#headers}\r\n`, answered)
+  }
+
+  #ask(request: string, answered: (answer: Answer) => void): void {
     this.#pending = answered
-    if (this.#socket) this.#socket.write(`${this.#head}${body.length}\r\n\r\n${body}`, 'latin1')
-    else this.#reopen(body)
+    if (this.#socket) this.#socket.write(request, 'latin1')
+    else this.#reopen(request)
   }
 
   close(): void {
@@ -61,10 +71,10 @@ export class Connection {
     this.#socket?.destroy()
   }
 
-  #reopen(body: string): void {
+  #reopen(request: string): void {
     const answered = this.#pending
     this.open().then(
-      () => answered && this.send(body, answered),
+      () => answered && this.#ask(request, answered),
       (error: NodeJS.ErrnoException) => this.#lose(error.code ?? 'not connected'),
     )
   }

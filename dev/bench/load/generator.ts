@@ -38,12 +38,13 @@ class Run {
   readonly #measuredFrom: number
   readonly #measuredTo: number
   #stallMs = 0
+  #asked = 0
 
   constructor(plan: LoadPlan, connections: readonly Connection[]) {
     this.#plan = plan
     this.#connections = connections
     this.#events = new EventSource(plan)
-    this.#tally = new Tally(plan.batch)
+    this.#tally = new Tally(plan)
     this.#measuredFrom = this.#startedAt + plan.warmUpMs
     this.#measuredTo = this.#measuredFrom + plan.measuredMs
   }
@@ -94,6 +95,15 @@ class Run {
   }
 
   #send(connection: Connection, from: number, then: () => void): void {
+    const { asking } = this.#plan
+    if (asking) {
+      const path = asking.paths[this.#asked++ % asking.paths.length] ?? '/'
+      connection.get(path, (answer) => {
+        if (from >= this.#measuredFrom) this.#tally.add(answer, performance.now() - from)
+        then()
+      })
+      return
+    }
     const { text, sent } = this.#events.body(this.#plan.batch)
     connection.send(text, (answer) => {
       if (from >= this.#measuredFrom) this.#tally.add(answer, performance.now() - from)

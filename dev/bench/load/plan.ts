@@ -7,12 +7,29 @@ export type Pace =
   /** So many requests per second on a fixed schedule, whatever the server does: finds the delay. */
   | { readonly kind: 'open'; readonly requestsPerSecond: number }
 
+/** Requests that ask for something, in the place of those that hand events in. */
+export interface Asking {
+  /** Asked in turn. */
+  readonly paths: readonly string[]
+  /** How the body of a right answer begins. */
+  readonly answer: string
+}
+
+/** A server. */
+export interface Target {
+  readonly url: string
+  /** Empty: requests are sent without a credential. */
+  readonly key: string
+}
+
 export interface LoadPlan {
-  /** Servers; connections are dealt to them in turn. */
-  readonly targets: readonly { readonly url: string; readonly key: string }[]
+  /** Connections are dealt to them in turn. */
+  readonly targets: readonly Target[]
   /** Over all targets; each carries one request at a time. */
   readonly connections: number
   readonly pace: Pace
+  /** Asks for these rather than sending events. */
+  readonly asking?: Asking
   /** 0: single events. Else events per request. */
   readonly batch: number
   /** Part of the events that were acknowledged before, 0 to 1. */
@@ -36,10 +53,10 @@ export interface Delays {
 export interface LoadResult {
   /** From the end of the warm-up to the last answer. */
   readonly seconds: number
-  /** Events in answers that said accepted or duplicate. */
+  /** Events in answers that said accepted or duplicate; of what was asked for, the right answers. */
   readonly accepted: number
   readonly duplicates: number
-  /** Requests without a 2xx answer, and 2xx answers that reject an event. */
+  /** Requests without a 2xx answer, and 2xx answers that reject an event or say another thing than they should. */
   readonly failed: number
   /** Requests by what became of them: a status, or the name of what went wrong. */
   readonly outcomes: Readonly<Record<string, number>>

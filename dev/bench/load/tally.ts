@@ -1,12 +1,13 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import type { Answer } from './connection.ts'
-import type { Delays, LoadResult } from './plan.ts'
+import type { Delays, LoadPlan, LoadResult } from './plan.ts'
 
 const counts = /^\{"accepted":(\d+),"duplicates":(\d+),"rejected":(\d+)/
 
 /** Counts what became of requests. */
 export class Tally {
   readonly #batch: number
+  readonly #answer: string
   readonly #outcomes: Record<string, number> = {}
   // Microseconds: whole milliseconds would round the quick answers away.
   readonly #succeeded = createHistogram({ figures: 3 })
@@ -15,8 +16,9 @@ export class Tally {
   #duplicates = 0
   #failed = 0
 
-  constructor(batch: number) {
+  constructor({ batch, asking }: Pick<LoadPlan, 'batch' | 'asking'>) {
     this.#batch = batch
+    this.#answer = asking?.answer ?? ''
   }
 
   /** Takes one answer; `ms` is its delay. */
@@ -28,6 +30,10 @@ export class Tally {
   }
 
   #addSuccess({ status, start }: Answer, ms: number): void {
+    if (!start.startsWith(this.#answer)) {
+      this.#fail(`${status} that says another thing`)
+      return
+    }
     this.#succeeded.record(microsOf(ms))
     const found = this.#batch === 0 ? undefined : counts.exec(start)
     this.#accepted += this.#batch === 0 ? 1 : Number(found?.[1] ?? 0)

@@ -47,29 +47,7 @@ export function slices(values: SettingValues, read: Read) {
       timeoutMs: values.webhookTimeoutMs,
       concurrency: values.webhookConcurrency,
     },
-    names: {
-      profile: values.namesProfile,
-      expected: values.namesExpected,
-      rulesFile:
-        values.namesRulesFile === undefined
-          ? undefined
-          : pathOf('namesRulesFile', values.namesRulesFile, read),
-      bitmap:
-        values.redisUrl === undefined
-          ? undefined
-          : {
-              url: values.redisUrl,
-              key: values.bloomFilterKey,
-              bits: values.bloomFilterSize,
-              hashes: values.bloomFilterHashCount,
-            },
-      rates: {
-        address: values.namesRateAddress,
-        network: values.namesRateNetwork,
-        all: values.namesRateAll,
-      },
-      seedFile: pathOf('namesSeedFile', values.namesSeedFile, read),
-    },
+    names: namesSlice(values, read),
     retention: {
       idWindowHours: values.idWindowHours,
       logHours: values.logRetentionHours,
@@ -105,6 +83,30 @@ function databaseSlice(values: SettingValues, read: Read) {
     migrations: read.parts.migrations,
     /** False if somebody chose the folder: then it must work as it is. */
     dataIsDefault: (read.found.get('data')?.length ?? 0) === 0,
+  }
+}
+
+function namesSlice(values: SettingValues, read: Read) {
+  return {
+    profile: values.namesProfile,
+    expected: values.namesExpected,
+    rulesFile:
+      values.namesRulesFile === undefined ? undefined : pathOf('namesRulesFile', values.namesRulesFile, read),
+    bitmap:
+      values.redisUrl === undefined
+        ? undefined
+        : {
+            url: values.redisUrl,
+            key: values.bloomFilterKey,
+            bits: values.bloomFilterSize,
+            hashes: values.bloomFilterHashCount,
+          },
+    rates: {
+      address: values.namesRateAddress,
+      network: values.namesRateNetwork,
+      all: values.namesRateAll,
+    },
+    seedFile: pathOf('namesSeedFile', values.namesSeedFile, read),
   }
 }
 

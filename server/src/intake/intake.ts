@@ -11,6 +11,8 @@ import type { IntakeReport } from './report.ts'
 import { type Item, readSubmission } from './submission.ts'
 import { uuidNamespaceUrl, uuidV5 } from './uuid-v5.ts'
 
+export { parseIdempotencyKey } from './idempotency-keys.ts'
+
 export interface IntakeNeeds {
   readonly log: EventLog
   readonly pool: Pool

@@ -3,7 +3,7 @@ import type { EventLog } from '@pulse/log'
 import { recordsOf } from './hash-records.ts'
 import type { Lease } from './lease.ts'
 import { NameHasher } from './name-hash.ts'
-import { type NameStore, TooLate } from './name-store.ts'
+import { type NamedKey, type NameStore, TooLate } from './name-store.ts'
 import type { Replica } from './replica.ts'
 import type { SharedBitmap } from './shared-bitmap.ts'
 
@@ -73,7 +73,7 @@ export class Claims {
   }
 
   /** Takes all that are free; how many were. Rejects as `claim` does, and then some of them may be taken. */
-  async claimAll(rows: readonly { key: string; name: string }[], by: string): Promise<number> {
+  async claimAll(rows: readonly NamedKey[], by: string): Promise<number> {
     const { store, lease } = this.#needs
     if (rows.length === 0) return 0
     const nowMs = await store.nowMs()

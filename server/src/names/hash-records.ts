@@ -23,7 +23,8 @@ export function recordsOf(keys: readonly string[], hasher: NameHasher, nowMs: nu
 function recordOf(keys: readonly string[], hasher: NameHasher, receivedAt: number): NewRecord {
   const bytes = Buffer.allocUnsafe(keys.length * hashBytes)
   keys.forEach((key, n) => {
-    hasher.hash(key).forEach((word, m) => bytes.writeUInt32LE(word, n * hashBytes + m * 4))
+    const hash = hasher.hash(key)
+    for (let m = 0; m < 4; m++) bytes.writeUInt32LE(hash[m] as number, n * hashBytes + m * 4)
   })
   const id = randomUUID()
   const value = JSON.stringify({

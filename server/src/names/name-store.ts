@@ -4,6 +4,13 @@ import { from as copyFrom } from 'pg-copy-streams'
 import { ask, inTime } from '../database/ask.ts'
 import type { Verification } from './redis-proof.ts'
 
+/** A name under its normal form. */
+export interface NamedKey {
+  readonly key: string
+  /** As it was claimed. */
+  readonly name: string
+}
+
 /** What a claim writes. */
 export interface ClaimRow {
   readonly key: string
@@ -35,7 +42,7 @@ export interface NameStore {
   /** The instant of the claim; undefined if the name was taken, or the clock has passed the deadline. */
   insert(row: ClaimRow, deadlineMs: number): Promise<Date | undefined>
   /** Adds names that are not there yet, by COPY; how many were new. Rejects with TooLate after the deadline. */
-  insertAll(rows: readonly { key: string; name: string }[], by: string, deadlineMs: number): Promise<number>
+  insertAll(rows: readonly NamedKey[], by: string, deadlineMs: number): Promise<number>
   /** Lets go of a name; false if nobody had it. */
   release(key: string): Promise<boolean>
   /** About how many names there are. */
@@ -56,134 +63,153 @@ export class TooLate extends Error {
   override name = 'TooLate'
 }
 
+const nowSql = 'extract(epoch from clock_timestamp()) * 1000'
+const isEarly = (placeholder: string) => `clock_timestamp() < to_timestamp(${placeholder}::float8 / 1000)`
+
 /** SQL over `names` on the connections of one pool. */
 export function createNameStore(pool: pg.Pool): NameStore {
-  const nowSql = 'extract(epoch from clock_timestamp()) * 1000'
-  const intime = (placeholder: string) => `clock_timestamp() < to_timestamp(${placeholder}::float8 / 1000)`
-  return {
-    async bind(profile) {
-      const { rows } = await ask<{ id: string; profile: string }>(
-        pool,
-        'update name_set set profile = coalesce(profile, $1) returning id, profile',
-        [profile],
-      )
-      const [row] = rows
-      if (row?.profile === profile) return { id: row.id }
-      const free = await ask<{ id: string }>(
-        pool,
-        'update name_set set profile = $1 where not exists (select 1 from names) returning id',
-        [profile],
-      )
-      return free.rows[0] ?? { boundTo: row?.profile ?? '' }
-    },
-    async isTaken(key) {
-      const { rowCount } = await prepared(pool, 'name_taken', 'select 1 from names where key = $1', [key])
-      return rowCount === 1
-    },
-    async taken(keys) {
-      const { rows } = await ask<{ key: string }>(pool, 'select key from names where key = any($1)', [keys])
-      return new Set(rows.map((row) => row.key))
-    },
-    async findClaim(key) {
-      const { rows } = await ask<{
-        now: number
-        name: string | null
-        by: string
-        claim: Buffer | null
-        at: Date
-      }>(
-        pool,
-        `select ${nowSql}::float8 as now, n.name, n.claimed_by as by, n.claim, n.claimed_at as at
-         from (select 1) one left join names n on n.key = $1`,
-        [key],
-      )
-      const row = rows[0]
-      if (!row) throw new Error('a left join of one row gave none')
-      const { name, by, claim, at } = row
-      return {
-        claim: name === null ? undefined : { name, claimedBy: by, claim, claimedAt: at },
-        nowMs: row.now,
-      }
-    },
-    async insert({ key, name, owner, claimedBy, claim }, deadlineMs) {
-      const { rows } = await ask<{ claimed_at: Date }>(
-        pool,
-        `insert into names (key, name, owner, claimed_by, claim)
-         select $1, $2, $3, $4, $5 where ${intime('$6')} on conflict (key) do nothing returning claimed_at`,
-        [key, name, owner, claimedBy, claim, deadlineMs],
-      )
-      return rows[0]?.claimed_at
-    },
-    insertAll: (rows, by, deadlineMs) =>
-      copyNames(pool, { rows, by, late: `not ${intime('$1')}`, deadlineMs }),
-    async release(key) {
-      return (await ask(pool, 'delete from names where key = $1', [key])).rowCount === 1
-    },
-    async countRoughly() {
-      const { rows } = await ask<{ count: number }>(
-        pool,
-        `select case when reltuples < 100000 then (select count(*) from names) else reltuples end::float8 as count
-         from pg_class where oid = 'names'::regclass`,
-      )
-      return rows[0]?.count ?? 0
-    },
-    async sample(count) {
-      const rough = await this.countRoughly()
-      const percent = Math.min(100, (100 * count) / Math.max(1, rough))
-      const { rows } = await ask<{ key: string }>(
-        pool,
-        'select key from names tablesample system ($1::real) limit $2',
-        [percent, count * 2],
-      )
-      return rows.map(({ key }) => key)
-    },
-    async keysAfter(key, limit) {
-      const client = await pool.connect()
-      let broken: Error | undefined
-      try {
-        const query = {
-          name: 'names_after',
-          text: 'select key from names where key > $1 order by key limit $2',
-          values: [key, limit],
-          rowMode: 'array' as const,
-        }
-        const { rows } = await inTime(client.query<[string]>(query))
-        return rows.map(([found]) => found)
-      } catch (error) {
-        broken = error as Error
-        throw error
-      } finally {
-        client.release(broken)
-      }
-    },
-    async bitmapProof() {
-      const { rows } = await ask<{ bitmap: Verification | null }>(pool, 'select bitmap from name_set')
-      return rows[0]?.bitmap ?? undefined
-    },
-    async setBitmapProof(proof) {
-      await ask(pool, 'update name_set set bitmap = $1', [JSON.stringify(proof)])
-    },
-    async nowMs() {
-      const { rows } = await ask<{ now: number }>(pool, `select (${nowSql})::float8 as now`)
-      return rows[0]?.now ?? Number.NaN
-    },
+  return new SqlNameStore(pool)
+}
+
+class SqlNameStore implements NameStore {
+  readonly #pool: pg.Pool
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool
+  }
+
+  async bind(profile: string): Promise<{ id: string } | { boundTo: string }> {
+    const { rows } = await ask<{ id: string; profile: string }>(
+      this.#pool,
+      'update name_set set profile = coalesce(profile, $1) returning id, profile',
+      [profile],
+    )
+    const [row] = rows
+    if (row?.profile === profile) return { id: row.id }
+    const free = await ask<{ id: string }>(
+      this.#pool,
+      'update name_set set profile = $1 where not exists (select 1 from names) returning id',
+      [profile],
+    )
+    return free.rows[0] ?? { boundTo: row?.profile ?? '' }
+  }
+
+  async isTaken(key: string): Promise<boolean> {
+    const query = { name: 'name_taken', text: 'select 1 from names where key = $1', values: [key] }
+    const { rowCount } = await prepared(this.#pool, query, lookUpMsMax)
+    return rowCount === 1
+  }
+
+  async taken(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    const { rows } = await ask<{ key: string }>(this.#pool, 'select key from names where key = any($1)', [
+      keys,
+    ])
+    return new Set(rows.map((row) => row.key))
+  }
+
+  async findClaim(key: string): Promise<{ claim: StoredClaim | undefined; nowMs: number }> {
+    const { rows } = await ask<{
+      now: number
+      name: string | null
+      by: string
+      claim: Buffer | null
+      at: Date
+    }>(
+      this.#pool,
+      `select (${nowSql})::float8 as now, n.name, n.claimed_by as by, n.claim, n.claimed_at as at
+       from (select 1) one left join names n on n.key = $1`,
+      [key],
+    )
+    const row = rows[0]
+    if (!row) throw new Error('a left join of one row gave none')
+    const { name, by, claim, at } = row
+    return {
+      claim: name === null ? undefined : { name, claimedBy: by, claim, claimedAt: at },
+      nowMs: row.now,
+    }
+  }
+
+  async insert(
+    { key, name, owner, claimedBy, claim }: ClaimRow,
+    deadlineMs: number,
+  ): Promise<Date | undefined> {
+    const { rows } = await ask<{ claimed_at: Date }>(
+      this.#pool,
+      `insert into names (key, name, owner, claimed_by, claim)
+       select $1, $2, $3, $4, $5 where ${isEarly('$6')} on conflict (key) do nothing returning claimed_at`,
+      [key, name, owner, claimedBy, claim, deadlineMs],
+    )
+    return rows[0]?.claimed_at
+  }
+
+  insertAll(rows: readonly NamedKey[], by: string, deadlineMs: number): Promise<number> {
+    return copyNames(this.#pool, { rows, by, deadlineMs })
+  }
+
+  async release(key: string): Promise<boolean> {
+    return (await ask(this.#pool, 'delete from names where key = $1', [key])).rowCount === 1
+  }
+
+  async countRoughly(): Promise<number> {
+    const { rows } = await ask<{ count: number }>(
+      this.#pool,
+      `select case when reltuples < 100000 then (select count(*) from names) else reltuples end::float8 as count
+       from pg_class where oid = 'names'::regclass`,
+    )
+    return rows[0]?.count ?? 0
+  }
+
+  async sample(count: number): Promise<readonly string[]> {
+    const percent = Math.min(100, (100 * count) / Math.max(1, await this.countRoughly()))
+    const { rows } = await ask<{ key: string }>(
+      this.#pool,
+      'select key from names tablesample system ($1::real) limit $2',
+      [percent, count * 2],
+    )
+    return rows.map(({ key }) => key)
+  }
+
+  async keysAfter(key: string, limit: number): Promise<readonly string[]> {
+    const query = {
+      name: 'names_after',
+      text: 'select key from names where key > $1 order by key limit $2',
+      values: [key, limit],
+      rowMode: 'array' as const,
+    }
+    const { rows } = await prepared(this.#pool, query, pageMsMax)
+    return (rows as unknown as [string][]).map(([found]) => found)
+  }
+
+  async bitmapProof(): Promise<Verification | undefined> {
+    const { rows } = await ask<{ bitmap: Verification | null }>(this.#pool, 'select bitmap from name_set')
+    return rows[0]?.bitmap ?? undefined
+  }
+
+  async setBitmapProof(proof: Verification): Promise<void> {
+    await ask(this.#pool, 'update name_set set bitmap = $1', [JSON.stringify(proof)])
+  }
+
+  async nowMs(): Promise<number> {
+    const { rows } = await ask<{ now: number }>(this.#pool, `select (${nowSql})::float8 as now`)
+    return rows[0]?.now ?? Number.NaN
   }
 }
 
 /** Who types a name does not wait longer for one look-up; the connection is then thrown away. */
 const lookUpMsMax = 2_000
+/** The database may be busy when pages of all names are read. */
+const pageMsMax = 10_000
 
 /** A statement that each connection plans once. Rejects with LogError `unavailable` if it takes too long. */
 async function prepared(
   pool: pg.Pool,
-  name: string,
-  text: string,
-  values: unknown[],
+  query: { name: string; text: string; values: unknown[]; rowMode?: 'array' },
+  msMax: number,
 ): Promise<pg.QueryResult> {
   const client = await pool.connect()
   let broken: Error | undefined
   try {
-    return await answered(client.query({ name, text, values }), lookUpMsMax)
+    return await answered(client.query(query as pg.QueryConfig), msMax)
   } catch (error) {
     broken = error as Error
     throw error
@@ -194,27 +220,17 @@ async function prepared(
 
 async function copyNames(
   pool: pg.Pool,
-  from: { rows: readonly { key: string; name: string }[]; by: string; late: string; deadlineMs: number },
+  { rows, by, deadlineMs }: { rows: readonly NamedKey[]; by: string; deadlineMs: number },
 ): Promise<number> {
   const client = await pool.connect()
   let broken: Error | undefined
   try {
-    await inTime(
-      client.query(
-        `begin; create temp table if not exists names_import (key text collate "C", name text) on commit delete rows`,
-      ),
-    )
-    const text = from.rows.map(({ key, name }) => `${escaped(key)}\t${escaped(name)}\n`).join('')
+    await inTime(client.query(beginImport))
+    const text = rows.map(({ key, name }) => `${escaped(key)}\t${escaped(name)}\n`).join('')
     await inTime(copied(client, text))
-    const { rowCount } = await inTime(
-      client.query(
-        `insert into names (key, name, claimed_by) select distinct on (key) key, name, $1 from names_import order by key
-         on conflict (key) do nothing`,
-        [from.by],
-      ),
-    )
-    const { rows } = await inTime(client.query(`select ${from.late} as late`, [from.deadlineMs]))
-    if (rows[0]?.late) throw new TooLate('the names were not written in time')
+    const { rowCount } = await inTime(client.query(takeImported, [by]))
+    const late = await inTime(client.query(`select not ${isEarly('$1')} as late`, [deadlineMs]))
+    if (late.rows[0]?.late) throw new TooLate('the names were not written in time')
     await inTime(client.query('commit'))
     return rowCount ?? 0
   } catch (error) {
@@ -225,6 +241,12 @@ async function copyNames(
     client.release(broken)
   }
 }
+
+const beginImport = `begin; create temp table if not exists names_import (key text collate "C", name text) on commit delete rows`
+// In the order of keys, so that two imports of the same names wait for each other instead of deadlocking.
+const takeImported = `
+  insert into names (key, name, claimed_by) select distinct on (key) key, name, $1 from names_import order by key
+  on conflict (key) do nothing`
 
 function copied(client: pg.PoolClient, text: string): Promise<void> {
   const stream = client.query(copyFrom('copy names_import (key, name) from stdin'))

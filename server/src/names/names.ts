@@ -15,7 +15,7 @@ import { Lease } from './lease.ts'
 import { nameRoutes } from './name-routes.ts'
 import { type NameRules, openNameRules } from './name-rules.ts'
 import { nameSocketRoute } from './name-socket.ts'
-import { createNameStore, type NameStore } from './name-store.ts'
+import { createNameStore, type NamedKey, type NameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
 import { Replica } from './replica.ts'
 import { createNamesReport, type NamesReport } from './report.ts'
@@ -236,7 +236,7 @@ async function claimAll(
   usernames: readonly string[],
   by: string,
 ): Promise<ImportResult> {
-  const rows = new Map<string, { key: string; name: string }>()
+  const rows = new Map<string, NamedKey>()
   const refused: { username: string; reason: string }[] = []
   for (const username of usernames) {
     const read = readOrReason(checks, username)

@@ -1,7 +1,7 @@
 import type { Filter } from '@pulse/protocol/filter'
+import { unlessAway } from '../database/unless-away.ts'
 import { type Caller, mayReadSubscriber } from '../http/access.ts'
 import { ProblemError } from '../http/problem-error.ts'
-import { unlessAway } from '../database/unless-away.ts'
 import { filterOf } from './filter-answer.ts'
 import type { FilterStore, ListFrom } from './filter-store.ts'
 
