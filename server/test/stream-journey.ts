@@ -102,7 +102,7 @@ export async function trimTo({ server }: StreamJourney, position: string): Promi
 /** Makes the server that starts next over this data folder find that its database has begun another life, as after a restore. */
 export async function restoreAtNextStart(data: string): Promise<void> {
   const databaseUrl = await databaseUrlOf(data)
-  assert.equal(await changed(databaseUrl, 'update pulse.log_identity set timeline = timeline + 1'), 1)
+  assert.equal(await changeRows(databaseUrl, 'update pulse.log_identity set timeline = timeline + 1'), 1)
 }
 
 /** Damages the batch that an event stands in. */
@@ -110,7 +110,7 @@ export async function damageBatch(databaseUrl: string, position: string): Promis
   const place = parsePosition(position)
   const [first] = place?.offsets ?? []
   assert.ok(place && first)
-  const rows = await changed(
+  const rows = await changeRows(
     databaseUrl,
     `update pulse.log_batches
      set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
@@ -121,7 +121,8 @@ export async function damageBatch(databaseUrl: string, position: string): Promis
   assert.equal(rows, 1)
 }
 
-async function changed(databaseUrl: string, text: string, values: readonly unknown[] = []) {
+/** Changes rows past the server; returns how many. Rejects with PostgreSQL's error. */
+export async function changeRows(databaseUrl: string, text: string, values: readonly unknown[] = []) {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
