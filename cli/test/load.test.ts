@@ -29,8 +29,8 @@ async function withFilter(prefix: string): Promise<string[]> {
 }
 
 test('ES-34 load --sockets stores the filters of load_test_user_0 to N-1, opens a socket for each, every event reaches all, and the filters go', async () => {
-  // It runs for ten seconds: the filter has to be looked at before they are over.
-  const words = ['load', '--sockets', '20', '--events', '1000', '--rate', '100', '--json']
+  // It runs for five seconds: the filter has to be looked at before they are over.
+  const words = ['load', '--sockets', '20', '--events', '1000', '--rate', '200', '--json']
   const running = server.pulse(words)
   await delivering('load_test_user_19')
   const filter = await server.client.filters.get('load_test_user_19')
@@ -93,8 +93,8 @@ test('a load test that may not remove its filters any more says what is left', a
   const scopes = ['events:write', 'filters:write', 'events:read', 'stream:read'] as const
   const made = await server.client.keys.create({ name: 'load', scopes })
   const words = ['load', '--sockets', '3', '--subscribers', prefix, '--timeout', '1']
-  // Ten seconds, within which the key is revoked.
-  const running = server.pulse([...words, '--events', '2000', '--rate', '200'], {
+  // Five seconds, within which the key is revoked.
+  const running = server.pulse([...words, '--events', '1000', '--rate', '200'], {
     env: { PULSE_KEY: made.key },
   })
   await delivering(`${prefix}2`)
@@ -110,9 +110,9 @@ test('a load test that may not remove its filters any more says what is left', a
 
 test('ES-34 an event that does not reach a socket is told as missing', async () => {
   const prefix = freshPrefix()
-  // Ten seconds, within which the filter is changed.
+  // Five seconds, within which the filter is changed.
   const running = server.pulse([
-    ...['load', '--sockets', '3', '--subscribers', prefix, '--events', '2000', '--rate', '200'],
+    ...['load', '--sockets', '3', '--subscribers', prefix, '--events', '1000', '--rate', '200'],
     ...['--timeout', '1', '--json'],
   ])
   const last = `${prefix}2`
@@ -121,5 +121,5 @@ test('ES-34 an event that does not reach a socket is told as missing', async () 
   const { exitCode, stdout, stderr } = await running
   assert.equal(exitCode, 8, stderr)
   const { delivery } = document<{ data: { delivery: Received } }>(stdout).data
-  assert.ok(delivery.missing > 0 && delivery.missing === 6_000 - delivery.received)
+  assert.ok(delivery.missing > 0 && delivery.missing === 3_000 - delivery.received)
 })

@@ -102,6 +102,8 @@ async function judge(
 ): Promise<Omit<Run, 'setUpMs'>> {
   const stopped: string[] = []
   const times = new Map<string, number>()
+  // What a file loads was compiled for one before it already: half of the time of a small file.
+  process.env.NODE_COMPILE_CACHE ??= `${root}/node_modules/.cache/tests`
   // Every process that a test starts inherits this, so that the forgotten ones can be found.
   process.env.TEST_RUN = `${process.pid}-${Date.now()}`
   using _watch = watchRunningFiles({

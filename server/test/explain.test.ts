@@ -4,11 +4,9 @@ import { after, before, test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { subprotocol } from '@pulse/protocol/frames'
-import { parsePosition } from '@pulse/protocol/position'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
-import pg from 'pg'
 import { FrameReader, TestSocket } from './stream-client.ts'
-import { openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
+import { damageBatch, openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
 import { openReceiver } from './webhook-receiver.ts'
 
 // Why a subscriber got an event or did not: what each of its open streams says, and to whom.
@@ -262,20 +260,7 @@ test('a damaged batch makes a gap that says so, also of its events', async () =>
   const event = anEvent()
   const [receipt] = await damaged.post([event])
   await damaged.until(event.event_id, 'processed')
-  const place = parsePosition(receipt?.position ?? '')
-  const [first] = place?.offsets ?? []
-  assert.ok(place && first)
-  const client = new pg.Client({ connectionString: await databaseUrlOf(damaged.server.data) })
-  await client.connect()
-  const { rowCount } = await client.query(
-    `update pulse.log_batches
-     set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
-     where topic = (select id from pulse.log_topics where name = $1)
-       and partition = $2 and base_offset <= $3 and last_offset >= $3`,
-    [place.topic, ...first],
-  )
-  await client.end()
-  assert.equal(rowCount, 1)
+  await damageBatch(await databaseUrlOf(damaged.server.data), receipt?.position ?? '')
   await using reader = await FrameReader.open(damaged.server, subscriber, { position })
   assert.equal((await reader.frame('gap')).reason, 'corrupt')
   const { stream } = await onlyStream(event, subscriber, damaged)

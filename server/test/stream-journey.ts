@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { eventually } from '@pulse/dev/services/eventually'
 import { databaseUrlOf } from '@pulse/dev/services/pulse'
 import { openPostgresLog } from '@pulse/log/postgres'
+import { parsePosition } from '@pulse/protocol/position'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
+import pg from 'pg'
 import { type Journey, startJourney } from './journey.ts'
 import { FrameReader } from './stream-client.ts'
 
@@ -95,4 +97,37 @@ export async function trimTo({ server }: StreamJourney, position: string): Promi
   const connection = { connectionString: await databaseUrlOf(server.data) }
   await using log = await openPostgresLog({ connection, durability: 'disk' })
   for (const { topic, offsets } of parseStreamPosition(position) ?? []) await log.trim(topic, offsets)
+}
+
+/** Makes the server that starts next over this data folder find that its database has begun another life, as after a restore. */
+export async function restoreAtNextStart(data: string): Promise<void> {
+  const databaseUrl = await databaseUrlOf(data)
+  assert.equal(await changeRows(databaseUrl, 'update pulse.log_identity set timeline = timeline + 1'), 1)
+}
+
+/** Damages the batch that an event stands in. */
+export async function damageBatch(databaseUrl: string, position: string): Promise<void> {
+  const place = parsePosition(position)
+  const [first] = place?.offsets ?? []
+  assert.ok(place && first)
+  const rows = await changeRows(
+    databaseUrl,
+    `update pulse.log_batches
+     set bytes = set_byte(bytes, octet_length(bytes) - 1, get_byte(bytes, octet_length(bytes) - 1) # 255)
+     where topic = (select id from pulse.log_topics where name = $1)
+       and partition = $2 and base_offset <= $3 and last_offset >= $3`,
+    [place.topic, ...first],
+  )
+  assert.equal(rows, 1)
+}
+
+/** Changes rows past the server; returns how many. Rejects with PostgreSQL's error. */
+export async function changeRows(databaseUrl: string, text: string, values: readonly unknown[] = []) {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    return (await client.query(text, [...values])).rowCount
+  } finally {
+    await client.end()
+  }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { type Installation, openInstallation } from '@pulse/dev/faults/installation'
 import { openServices, type Services } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
@@ -102,47 +102,6 @@ test('kill -9 of the server while it delivers: every event comes, in order per k
   )
 })
 
-test('a stop lets go at once: the next start sends nothing again', async (t) => {
-  const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
-  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
-  // Four seconds of work for each key: the stop comes long before its end.
-  await using receiver = await openReceiver(slow(100))
-  let server = await startPulse(data, settings)
-  t.after(() => server.stop())
-  await makeWebhook(server, receiver)
-  const producer = createProducer(10)
-  await producer.post(server, 400)
-  await receiver.events(50)
-  assert.equal(await server.stop(), 0)
-  assert.ok(receiver.requests.length < 400)
-  server = await startPulse(data, settings)
-  const startedMs = performance.now()
-  await receiver.events(400, 60_000)
-  t.diagnostic(`went on and was done ${Math.round(performance.now() - startedMs)} ms after it was ready`)
-  assert.deepEqual(assertSound(receiver, producer.sent), { repeats: 0 })
-})
-
-test('a receiver that never answers does not hold up a stop, and gets its event again from the next start', async (t) => {
-  const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
-  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
-  await using receiver = await openReceiver(() => {})
-  let server = await startPulse(data, settings)
-  t.after(() => server.stop())
-  await makeWebhook(server, receiver)
-  const producer = createProducer(1)
-  await producer.post(server, 1)
-  await receiver.count(1)
-  const askedMs = performance.now()
-  assert.equal(await server.stop(), 0)
-  const tookMs = Math.round(performance.now() - askedMs)
-  t.diagnostic(`stopped after ${tookMs} ms`)
-  assert.ok(tookMs < 10_000)
-  receiver.behave((_request, response) => void response.end())
-  server = await startPulse(data, settings)
-  await receiver.count(2)
-  assert.equal(receiver.requests[0]?.id, receiver.requests[1]?.id)
-})
-
 async function onFreshDatabase(): Promise<Installation> {
   const database = await freshDatabase(services.address('postgres'))
   const installation = await openInstallation({ databaseUrl: database.url, settings })
@@ -171,71 +130,6 @@ async function holderOf(servers: readonly PulseProcess[]): Promise<PulseProcess>
     15_000,
   )
 }
-
-test('two servers, one delivers; when it is killed the other one goes on once the lease is over', async (t) => {
-  await using installation = await onFreshDatabase()
-  const servers = [await installation.start(), await installation.start()] as const
-  await using receiver = await openReceiver(slow(5))
-  await makeWebhook(servers[0], receiver)
-  const producer = createProducer(20)
-  await producer.post(servers[1], 200)
-  await receiver.events(200)
-  const holder = await holderOf(servers)
-  const other = servers.find((server) => server !== holder)
-  assert.ok(other)
-  await producer.post(other, 400)
-  await receiver.events(300)
-  await holder.kill()
-  const came = new Set(receiver.requests.map(({ id }) => id)).size
-  const killedMs = performance.now()
-  // A lease of six seconds and a turn of two.
-  await receiver.events(came + 1, 15_000)
-  t.diagnostic(`taken over after ${Math.round(performance.now() - killedMs)} ms`)
-  await receiver.events(producer.sent.length, 20_000)
-  assertSound(receiver, producer.sent)
-})
-
-test('an owner that freezes past its lease does not move the position when it wakes, and nothing is lost', async (t) => {
-  await using installation = await onFreshDatabase()
-  const servers = [await installation.start(), await installation.start()] as const
-  await using receiver = await openReceiver(slow(5))
-  const id = await makeWebhook(servers[0], receiver)
-  const producer = createProducer(10)
-  const holder = await holderOf(servers)
-  const other = servers.find((server) => server !== holder)
-  assert.ok(other)
-  await producer.post(other, 300)
-  await receiver.events(100)
-  holder.process.kill('SIGSTOP')
-  await receiver.events(producer.sent.length, 30_000)
-  await producer.post(other, 100)
-  await receiver.events(producer.sent.length, 30_000)
-  // Everything is counted and nothing waits, so a position that stays is the last one.
-  const looks: string[] = []
-  const settled = await eventually(
-    'the new owner has committed',
-    async () => {
-      const { delivered, waiting_since, position } = await get(other, id)
-      if (delivered < producer.sent.length || waiting_since !== null) return undefined
-      looks.unshift(position)
-      return looks.length >= 20 && looks.slice(0, 20).every((one) => one === looks[0]) ? looks[0] : undefined
-    },
-    30_000,
-  )
-  const before = receiver.requests.length
-  holder.process.kill('SIGCONT')
-  const hasNoticed = async () => /no longer delivers a webhook/.test(holder.log()) || undefined
-  await eventually('the old owner lets go', hasNoticed, 15_000)
-  assert.equal((await get(other, id)).position, settled)
-  t.diagnostic(`${receiver.requests.length - before} requests of the old owner came after it woke`)
-  await producer.post(other, 50)
-  await receiver.events(producer.sent.length, 15_000)
-  const came = new Set(receiver.requests.map(({ id: one }) => one))
-  assert.deepEqual(
-    producer.sent.filter((one) => !came.has(one)),
-    [],
-  )
-})
 
 test('a receiver that is down for long costs the server no memory and nothing is lost: it waits in the log', async () => {
   await using installation = await onFreshDatabase()
@@ -305,4 +199,115 @@ test('the database dies while it delivers: what was taken is not lost, dead lett
   assert.equal(letters.length, 20, 'each is a dead letter once')
   assert.deepEqual(orderFaults(receiver.requests), [])
   assert.equal(server.process.exitCode, null)
+})
+
+// Each has servers of its own, and most of their time is waiting: for a lease, or for what a receiver takes its time for.
+describe('webhooks whose server stops, dies or freezes', { concurrency: 2 }, () => {
+  test('two servers, one delivers; when it is killed the other one goes on once the lease is over', async (t) => {
+    await using installation = await onFreshDatabase()
+    const servers = [await installation.start(), await installation.start()] as const
+    await using receiver = await openReceiver(slow(5))
+    await makeWebhook(servers[0], receiver)
+    const producer = createProducer(20)
+    await producer.post(servers[1], 200)
+    await receiver.events(200)
+    const holder = await holderOf(servers)
+    const other = servers.find((server) => server !== holder)
+    assert.ok(other)
+    await producer.post(other, 400)
+    await receiver.events(300)
+    await holder.kill()
+    const came = new Set(receiver.requests.map(({ id }) => id)).size
+    const killedMs = performance.now()
+    // A lease of six seconds and a turn of two.
+    await receiver.events(came + 1, 15_000)
+    t.diagnostic(`taken over after ${Math.round(performance.now() - killedMs)} ms`)
+    await receiver.events(producer.sent.length, 20_000)
+    assertSound(receiver, producer.sent)
+  })
+
+  test('an owner that freezes past its lease does not move the position when it wakes, and nothing is lost', async (t) => {
+    await using installation = await onFreshDatabase()
+    const servers = [await installation.start(), await installation.start()] as const
+    await using receiver = await openReceiver(slow(5))
+    const id = await makeWebhook(servers[0], receiver)
+    const producer = createProducer(10)
+    const holder = await holderOf(servers)
+    const other = servers.find((server) => server !== holder)
+    assert.ok(other)
+    await producer.post(other, 300)
+    await receiver.events(100)
+    holder.process.kill('SIGSTOP')
+    await receiver.events(producer.sent.length, 30_000)
+    await producer.post(other, 100)
+    await receiver.events(producer.sent.length, 30_000)
+    // Everything is counted and nothing waits, so a position that stays is the last one.
+    const looks: string[] = []
+    const settled = await eventually(
+      'the new owner has committed',
+      async () => {
+        const { delivered, waiting_since, position } = await get(other, id)
+        if (delivered < producer.sent.length || waiting_since !== null) return undefined
+        looks.unshift(position)
+        return looks.length >= 20 && looks.slice(0, 20).every((one) => one === looks[0])
+          ? looks[0]
+          : undefined
+      },
+      30_000,
+    )
+    const before = receiver.requests.length
+    holder.process.kill('SIGCONT')
+    const hasNoticed = async () => /no longer delivers a webhook/.test(holder.log()) || undefined
+    await eventually('the old owner lets go', hasNoticed, 15_000)
+    assert.equal((await get(other, id)).position, settled)
+    t.diagnostic(`${receiver.requests.length - before} requests of the old owner came after it woke`)
+    await producer.post(other, 50)
+    await receiver.events(producer.sent.length, 15_000)
+    const came = new Set(receiver.requests.map(({ id: one }) => one))
+    assert.deepEqual(
+      producer.sent.filter((one) => !came.has(one)),
+      [],
+    )
+  })
+
+  test('a stop lets go at once: the next start sends nothing again', async (t) => {
+    const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
+    t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+    // Four seconds of work for each key: the stop comes long before its end.
+    await using receiver = await openReceiver(slow(100))
+    let server = await startPulse(data, settings)
+    t.after(() => server.stop())
+    await makeWebhook(server, receiver)
+    const producer = createProducer(10)
+    await producer.post(server, 400)
+    await receiver.events(50)
+    assert.equal(await server.stop(), 0)
+    assert.ok(receiver.requests.length < 400)
+    server = await startPulse(data, settings)
+    const startedMs = performance.now()
+    await receiver.events(400, 60_000)
+    t.diagnostic(`went on and was done ${Math.round(performance.now() - startedMs)} ms after it was ready`)
+    assert.deepEqual(assertSound(receiver, producer.sent), { repeats: 0 })
+  })
+
+  test('a receiver that never answers does not hold up a stop, and gets its event again from the next start', async (t) => {
+    const data = await mkdtemp(join(tmpdir(), 'pulse-webhooks-'))
+    t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+    await using receiver = await openReceiver(() => {})
+    let server = await startPulse(data, settings)
+    t.after(() => server.stop())
+    await makeWebhook(server, receiver)
+    const producer = createProducer(1)
+    await producer.post(server, 1)
+    await receiver.count(1)
+    const askedMs = performance.now()
+    assert.equal(await server.stop(), 0)
+    const tookMs = Math.round(performance.now() - askedMs)
+    t.diagnostic(`stopped after ${tookMs} ms`)
+    assert.ok(tookMs < 10_000)
+    receiver.behave((_request, response) => void response.end())
+    server = await startPulse(data, settings)
+    await receiver.count(2)
+    assert.equal(receiver.requests[0]?.id, receiver.requests[1]?.id)
+  })
 })

@@ -3,13 +3,23 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, type TestContext, test } from 'node:test'
+import { openInstallation } from '@pulse/dev/faults/installation'
+import { openServices } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
+import { freshDatabase } from '@pulse/dev/services/postgres'
 import { startPulse } from '@pulse/dev/services/pulse'
 import type { NewWebhook, Webhook } from '@pulse/protocol/webhook'
 import { callerOf } from './journey.ts'
-import { ofAnotherLog, openStreamJourney, type StreamJourney, trimTo } from './stream-journey.ts'
-import { isSigned, openReceiver, type ReceivedRequest } from './webhook-receiver.ts'
+import {
+  damageBatch,
+  ofAnotherLog,
+  openStreamJourney,
+  restoreAtNextStart,
+  type StreamJourney,
+  trimTo,
+} from './stream-journey.ts'
+import { isSigned, openReceiver, type ReceivedRequest, type WebhookReceiver } from './webhook-receiver.ts'
 
 // A receiver is told of events that it will not get, before it gets those that follow.
 
@@ -113,34 +123,128 @@ test('a receiver that never takes the message gets what follows after the last a
   assert.equal(waiting_since, null)
 })
 
-test('a gap that a killed server could not tell of is told by the next one, with the same id, and counted once', async (t) => {
-  const data = await mkdtemp(join(tmpdir(), 'pulse-gaps-'))
-  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
-  const type = 'gap.killed'
+/** A receiver that takes nothing until it is told to. */
+async function openDown() {
   let isDown = true
-  await using receiver = await openReceiver((_request, response) => {
+  const receiver = await openReceiver((_request, response) => {
     void response.writeHead(isDown ? 500 : 200).end()
   })
-  const patient = { ...settings, WEBHOOK_ATTEMPTS: '100' }
+  const takeAll = () => {
+    isDown = false
+  }
+  return { receiver, takeAll }
+}
+
+const patient = { ...settings, WEBHOOK_ATTEMPTS: '100' }
+
+/** Fails unless one gap was told, again and again, and then these events came; returns the gap. */
+function assertOneGap({ requests }: WebhookReceiver, events: readonly { readonly event_id: string }[]) {
+  const [first] = requests
+  assert.ok(first)
+  const came = requests.slice(-events.length).map(({ id }) => id)
+  assert.deepEqual(
+    came,
+    events.map(({ event_id }) => event_id),
+  )
+  for (const told of requests.slice(0, -events.length)) {
+    const { event_type, properties } = told.event
+    assert.deepEqual([event_type, told.id, properties], ['pulse.gap', first.id, first.event.properties])
+  }
+  return first.event.properties
+}
+
+/** A server with a webhook that has met a gap of another log, which its receiver was not told of. */
+async function openUntold(t: TestContext) {
+  const data = await mkdtemp(join(tmpdir(), 'pulse-gaps-'))
+  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
+  const { receiver, takeAll } = await openDown()
+  t.after(() => receiver[Symbol.asyncDispose]())
   let server = await startPulse(data, patient)
   t.after(() => server.stop())
   const call: Call = (...asked) => callerOf(server)(...asked)
-  const body = { subscriber_id: 'gap', url: receiver.url, filter: { event_types: [type] } }
-  const { position: now } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
-  const position = ofAnotherLog(now)
-  const made = await call('POST', '/webhooks', { ...body, position })
-  const { id } = made.body as unknown as NewWebhook
-  const waiting = await shown(call, id, ({ last_gap }) => last_gap !== null)
-  assert.deepEqual([waiting.last_gap?.told, waiting.position], ['not_yet', position])
+  const oldest = await call('GET', '/streams/position?at=1970-01-01T00:00:00Z')
+  const position = ofAnotherLog((oldest.body as unknown as { position: string }).position)
+  const body = { subscriber_id: 'gap', url: receiver.url, filter: { event_types: ['gap.killed'] }, position }
+  const { id } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
+  const untold = await shown(call, id, ({ last_gap }) => last_gap !== null)
+  assert.deepEqual([untold.last_gap?.told, untold.position], ['not_yet', position])
   await receiver.count(1)
-  await server.kill()
-  const before = receiver.requests.length
-  isDown = false
-  server = await startPulse(data, patient)
-  await receiver.count(before + 1, 30_000)
-  const told = await shown(call, id, ({ last_gap }) => last_gap?.told === 'yes')
-  assert.equal(told.gaps, 1)
-  assert.notEqual(told.position, position)
-  assert.deepEqual(new Set(typesOf(receiver.requests)), new Set(['pulse.gap']))
-  assert.equal(new Set(receiver.requests.map((request) => request.id)).size, 1)
+  const post = async (event: object) => assert.equal((await call('POST', '/events', event)).status, 202)
+  const kill = () => server.kill()
+  const start = async () => {
+    server = await startPulse(data, patient)
+  }
+  return { data, receiver, takeAll, call, id, untold, post, kill, start }
+}
+
+test('a gap that a killed server could not tell of is told by the next one as it was, counted once, and what came since then is sent', async (t) => {
+  const { receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
+  const events = [anEvent('gap.killed'), anEvent('gap.killed')]
+  for (const event of events) await post(event)
+  await kill()
+  takeAll()
+  await start()
+  const told = await shown(call, id, ({ delivered }) => delivered === 2)
+  assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
+  assert.notEqual(told.position, untold.position)
+  const { reason, from, to } = assertOneGap(receiver, events)
+  assert.deepEqual([reason, from, to], ['epoch', untold.position, untold.last_gap?.to])
+  const { data } = (await call('GET', '/streams?subscriber=gap')).body
+  assert.deepEqual(
+    data.map(({ gaps }) => gaps),
+    [1],
+  )
+})
+
+test('a gap that was not told before the log became another one once more reaches from the first log to the last', async (t) => {
+  const { data, receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
+  await post(anEvent('gap.killed'))
+  await restoreAtNextStart(data)
+  await kill()
+  await start()
+  const again = await shown(call, id, ({ last_gap }) => last_gap?.to !== untold.last_gap?.to)
+  assert.deepEqual([again.gaps, again.position, again.last_gap?.told], [1, untold.position, 'not_yet'])
+  const event = anEvent('gap.killed')
+  await post(event)
+  await kill()
+  const { length: before } = receiver.requests
+  takeAll()
+  await start()
+  const told = await shown(call, id, ({ delivered }) => delivered === 1)
+  assert.deepEqual([told.gaps, told.last_gap], [1, { ...again.last_gap, told: 'yes' }])
+  assert.deepEqual(
+    receiver.requests.slice(before).map(({ event }) => [event.event_type, event.properties.to]),
+    [
+      ['pulse.gap', again.last_gap?.to],
+      ['gap.killed', undefined],
+    ],
+  )
+})
+
+test('a gap of damage that a killed server could not tell of is told by another one as it was, and what came since then is sent', async (t) => {
+  await using services = await openServices(['postgres'])
+  await using database = await freshDatabase(services.address('postgres'))
+  const one = { ...patient, PARTITIONS: '1' }
+  await using installation = await openInstallation({ databaseUrl: database.url, settings: one })
+  const { receiver, takeAll } = await openDown()
+  t.after(() => receiver[Symbol.asyncDispose]())
+  const owner = await installation.start()
+  const call = callerOf(owner)
+  const { receipt } = (await call('POST', '/events', anEvent('gap.damaged'))).body
+  await damageBatch(database.url, receipt.position)
+  const oldest = await call('GET', '/streams/position?at=1970-01-01T00:00:00Z')
+  const { position } = oldest.body as unknown as { position: string }
+  const body = { subscriber_id: 'gap', url: receiver.url, filter: { event_types: ['gap.damaged'] }, position }
+  const { id } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
+  const untold = await shown(call, id, ({ last_gap }) => last_gap !== null)
+  assert.deepEqual([untold.last_gap?.told, untold.position], ['not_yet', position])
+  const event = anEvent('gap.damaged')
+  assert.equal((await call('POST', '/events', event)).status, 202)
+  const other = callerOf(await installation.start())
+  await receiver.count(1)
+  await owner.kill()
+  takeAll()
+  const told = await shown(other, id, ({ delivered }) => delivered === 1)
+  assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
+  assert.equal(assertOneGap(receiver, [event]).reason, 'corrupt')
 })

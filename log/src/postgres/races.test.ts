@@ -212,7 +212,8 @@ describe('races in the postgres log', { skip }, () => {
   })
 })
 
-describe('groups on postgres', { skip }, () => {
+// Each of them has a database of its own, and waits for leases.
+describe('groups on postgres', { skip, concurrency: true }, () => {
   test('work that takes long to give a partition up does not cost the member its other ones', async () => {
     const connection = await freshDatabase(services.address('postgres'))
     await using log = await openPostgresLog(testOptions(connection))

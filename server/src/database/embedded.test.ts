@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { Client } from 'pg'
 import { ConfigError } from '../config/config.ts'
 import { prepareLayout } from './data-folder.ts'
@@ -125,26 +125,6 @@ test('the next start adopts a database that a killed server left running, data a
   assert.deepEqual(await ask(database, 'select 1 as x'), [{ x: 1 }])
 })
 
-test('a second server on the same folder is refused with the number of the first, and does it no harm', async () => {
-  await using trial = await openTrial()
-  const owner = await trial.startOwner({ graceSeconds: 1 })
-  const pid = await trial.postmaster()
-  await refused(
-    trial.open({ graceSeconds: 1 }),
-    new RegExp(`${trial.data} is in use by another Pulse server \\(process ${owner.pid}\\)`),
-  )
-  assert.equal(await trial.postmaster(), pid)
-  const second = await trial.startOwner({ graceSeconds: 1 }).then(
-    () => 'started',
-    (error: unknown) => String(error),
-  )
-  assert.match(second, /is in use by another Pulse server/)
-  // Longer than the grace time of the refused server, whose watcher must leave the other's database alone.
-  await assert.rejects(
-    until('the database of the owner ends', async () => (await trial.postmaster()) !== pid, 3_000),
-  )
-})
-
 test('of servers that start together on an empty folder one wins, and nothing half is left', async () => {
   await using trial = await openTrial()
   const outcomes = await Promise.allSettled([trial.startOwner(), trial.startOwner(), trial.startOwner()])
@@ -154,26 +134,6 @@ test('of servers that start together on an empty folder one wins, and nothing ha
   await until('halves are gone', async () =>
     (await readdir(trial.data)).every((name) => !name.includes('half')),
   )
-})
-
-test('a database without an owner stops after the grace time', async () => {
-  await using trial = await openTrial()
-  const owner = await trial.startOwner({ graceSeconds: 2 })
-  await killHard(owner)
-  const tookMs = await until('the postmaster stops', async () => (await trial.postmaster()) === 0)
-  assert.ok(tookMs > 1_500, `not before its time: ${tookMs} ms`)
-  const log = await readFile(join(trial.data, 'postgres.log'), 'utf8')
-  assert.match(log, /received fast shutdown request/)
-})
-
-test('a database that a new owner adopted outlives the grace time of the old one', async () => {
-  await using trial = await openTrial()
-  const owner = await trial.startOwner({ graceSeconds: 1 })
-  const pid = await trial.postmaster()
-  await killHard(owner)
-  const database = await trial.open()
-  await assert.rejects(until('the postmaster ends', async () => (await trial.postmaster()) !== pid, 3_000))
-  assert.equal(database.status().kind, 'up')
 })
 
 test('a killed database is back within 5 seconds with all that was committed, and says both', async () => {
@@ -289,23 +249,6 @@ test('a first start that cannot write says why, and leaves a folder that the nex
   assert.equal((await trial.open()).status().kind, 'up')
 })
 
-test('a running database that hangs ends the start with one line that says so', async () => {
-  await using trial = await openTrial()
-  await killHard(await trial.startOwner())
-  const pid = await trial.postmaster()
-  process.kill(pid, 'SIGSTOP')
-  try {
-    await assert.rejects(trial.open(), (error) => {
-      assert.ok(error instanceof DatabaseError, String(error))
-      assert.match(error.message, /^the database of .* runs but does not answer: timeout expired; see .*$/)
-      return true
-    })
-  } finally {
-    process.kill(pid, 'SIGCONT')
-  }
-  assert.equal((await trial.open()).describe().adopted, true)
-})
-
 test('a database that cannot start says why, and where its log is', async () => {
   await using trial = await openTrial()
   await (await trial.open())[Symbol.asyncDispose]()
@@ -396,4 +339,64 @@ test('a chosen folder that the database cannot enter is refused, the default one
     await rm(closed, { recursive: true })
     await rm(machineFolder, { recursive: true })
   }
+})
+
+// Each has a folder of its own, and most of their time is waiting: for a watcher, or for a database that hangs.
+describe('what is known only after a while', { concurrency: true }, () => {
+  test('a second server on the same folder is refused with the number of the first, and does it no harm', async () => {
+    await using trial = await openTrial()
+    const owner = await trial.startOwner({ graceSeconds: 1 })
+    const pid = await trial.postmaster()
+    await refused(
+      trial.open({ graceSeconds: 1 }),
+      new RegExp(`${trial.data} is in use by another Pulse server \\(process ${owner.pid}\\)`),
+    )
+    assert.equal(await trial.postmaster(), pid)
+    const second = await trial.startOwner({ graceSeconds: 1 }).then(
+      () => 'started',
+      (error: unknown) => String(error),
+    )
+    assert.match(second, /is in use by another Pulse server/)
+    // Longer than the grace time of the refused server, whose watcher must leave the other's database alone.
+    await assert.rejects(
+      until('the database of the owner ends', async () => (await trial.postmaster()) !== pid, 3_000),
+    )
+  })
+
+  test('a database without an owner stops after the grace time', async () => {
+    await using trial = await openTrial()
+    const owner = await trial.startOwner({ graceSeconds: 2 })
+    await killHard(owner)
+    const tookMs = await until('the postmaster stops', async () => (await trial.postmaster()) === 0)
+    assert.ok(tookMs > 1_500, `not before its time: ${tookMs} ms`)
+    const log = await readFile(join(trial.data, 'postgres.log'), 'utf8')
+    assert.match(log, /received fast shutdown request/)
+  })
+
+  test('a database that a new owner adopted outlives the grace time of the old one', async () => {
+    await using trial = await openTrial()
+    const owner = await trial.startOwner({ graceSeconds: 1 })
+    const pid = await trial.postmaster()
+    await killHard(owner)
+    const database = await trial.open()
+    await assert.rejects(until('the postmaster ends', async () => (await trial.postmaster()) !== pid, 3_000))
+    assert.equal(database.status().kind, 'up')
+  })
+
+  test('a running database that hangs ends the start with one line that says so', async () => {
+    await using trial = await openTrial()
+    await killHard(await trial.startOwner())
+    const pid = await trial.postmaster()
+    process.kill(pid, 'SIGSTOP')
+    try {
+      await assert.rejects(trial.open(), (error) => {
+        assert.ok(error instanceof DatabaseError, String(error))
+        assert.match(error.message, /^the database of .* runs but does not answer: timeout expired; see .*$/)
+        return true
+      })
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    assert.equal((await trial.open()).describe().adopted, true)
+  })
 })

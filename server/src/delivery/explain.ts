@@ -1,6 +1,6 @@
 import type { EventLog } from '@pulse/log'
 import type { Event } from '@pulse/protocol/event'
-import { parsePosition } from '@pulse/protocol/position'
+import { type Position, parsePosition } from '@pulse/protocol/position'
 import { ProblemError } from '../http/problem-error.ts'
 import { matches, whyNot } from '../subscriptions/matches.ts'
 import type { FilterVersion, Subscriptions } from '../subscriptions/subscriptions.ts'
@@ -34,7 +34,7 @@ export interface Explanation {
   readonly position: string
   readonly verdict: 'matches' | 'no_filter' | 'filter_stored_later' | 'filter_changed' | 'does_not_match'
   readonly answer: string
-  /** False once retention has taken the event from the log: no replay can bring it any more. */
+  /** False once retention has taken the event from the log, or that is another one: no replay can bring it any more. */
   readonly replayable: boolean
   readonly filters: FilterSays[]
   readonly streams: StreamSays[]
@@ -62,7 +62,7 @@ export async function explain(needs: ExplainNeeds, asked: AskedToExplain): Promi
     needs.log.bounds(place.topic),
   ])
   const { tells } = asked
-  const filters = versions.map((version) => say(version, event, { place, tells }))
+  const filters = versions.map((version) => say(version, event, { place, life: bounds.epoch, tells }))
   const verdict = verdictOf(filters)
   const start = bounds.partitions.find(({ partition }) => partition === place.partition)?.start ?? 0
   const streams = needs.delivery
@@ -70,10 +70,11 @@ export async function explain(needs: ExplainNeeds, asked: AskedToExplain): Promi
     // A webhook with a filter of its own follows no subscriber, but it is somebody's.
     .filter(({ owner }) => owner === asked.subscriber)
     .map((stream) => streamSays(stream, { event, place, isStored: verdict === 'matches', tells }))
+  const replayable = bounds.epoch === place.epoch && place.offset >= start
   return {
     ...{ event_id: event.event_id, subscriber: asked.subscriber, position, verdict },
-    answer: answerOf(verdict, filters, { subscriber: asked.subscriber, streams }),
-    replayable: bounds.epoch === place.epoch && place.offset >= start,
+    answer: answerOf(verdict, filters, { subscriber: asked.subscriber, streams, replayable }),
+    replayable,
     filters,
     streams,
   }
@@ -86,21 +87,28 @@ function placeOf(text: string): Place {
   return { topic: position.topic, epoch: position.epoch, partition: first[0], offset: first[1] }
 }
 
+/** What one version says. `life`: the epoch of the topic as it is now. */
 function say(
-  { name, version, tree, since, until }: FilterVersion,
+  { name, version, tree, stored, ended }: FilterVersion,
   event: Event,
-  { place, tells: { values } }: { place: Place; tells: Tells },
+  { place, life, tells: { values } }: { place: Place; life: number; tells: Tells },
 ): FilterSays {
-  const from = offsetIn(since, place) ?? 0
-  const to = offsetIn(until, place) ?? Number.POSITIVE_INFINITY
-  const applies = place.offset < from ? 'stored_later' : place.offset >= to ? 'changed_before' : 'yes'
+  const isEnded = ended !== null && !isBefore(place, ended, life)
+  const applies = isBefore(place, stored, life) ? 'stored_later' : isEnded ? 'changed_before' : 'yes'
   const isMatch = matches(tree, event)
   return { name, version, applies, matches: isMatch, failed: [...whyNot(tree, event, { values })] }
 }
 
-function offsetIn(positions: FilterVersion['since'], { topic, epoch, partition }: Place): number | undefined {
-  const position = positions?.find((each) => each.topic === topic && each.epoch === epoch)
-  return position?.offsets.get(partition)
+/**
+ * Whether an event stands before the place of a change. Offsets of different lives of a topic say nothing of each other:
+ * the life of now is the later one, and of two before it PostgreSQL's epochs rise. Where the topic was not there
+ * yet, all of it comes behind the change.
+ */
+function isBefore({ topic, epoch, partition, offset }: Place, changed: readonly Position[], life: number) {
+  const at = changed.find((each) => each.topic === topic)
+  if (!at) return false
+  if (at.epoch === epoch) return offset < (at.offsets.get(partition) ?? 0)
+  return epoch !== life && (at.epoch === life || at.epoch > epoch)
 }
 
 function verdictOf(filters: readonly FilterSays[]): Explanation['verdict'] {
@@ -114,13 +122,19 @@ function verdictOf(filters: readonly FilterSays[]): Explanation['verdict'] {
 function answerOf(
   verdict: Explanation['verdict'],
   filters: readonly FilterSays[],
-  { subscriber, streams }: { subscriber: string; streams: readonly StreamSays[] },
+  {
+    subscriber,
+    streams,
+    replayable,
+  }: { subscriber: string; streams: readonly StreamSays[]; replayable: boolean },
 ): string {
   // A stream that nothing of it is for has nothing to add.
   const others = streams.filter(({ outcome }) => outcome !== 'no_match').map(({ answer }) => answer)
   const first = verdictInWords(verdict, filters, subscriber)
   if (verdict === 'matches' && others.length === 0)
-    return `${first}: whoever was connected then, or resumes from before it, gets it.`
+    return replayable
+      ? `${first}: whoever was connected then, or resumes from before it, gets it.`
+      : `${first}: whoever was connected then has got it. No replay brings it any more.`
   return [verdict === 'matches' ? `${first}.` : first, ...new Set(others)].join(' ')
 }
 

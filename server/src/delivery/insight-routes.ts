@@ -56,7 +56,9 @@ const explanationSchema = z
     position: z.string(),
     verdict: z.enum(['matches', 'no_filter', 'filter_stored_later', 'filter_changed', 'does_not_match']),
     answer: z.string().describe('The verdict in a sentence.'),
-    replayable: z.boolean().describe('False once retention has taken the event from the log.'),
+    replayable: z
+      .boolean()
+      .describe('False once retention has taken the event from the log, or that is another one.'),
     filters: z.array(filterSays),
     server,
     streams: z.array(streamSays),

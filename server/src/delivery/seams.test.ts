@@ -60,7 +60,9 @@ function openStream(world: DeliveryWorld, place: Vector, wanted: Wanted) {
   return { stream, reader, session: stream.session }
 }
 
-const first = (tree: Tree): FilterVersion => ({ name: 'default', version: 1, tree, since: null, until: null })
+const first = (tree: Tree): FilterVersion => ({
+  ...{ name: 'default', version: 1, tree, since: null, until: null, stored: [], ended: null },
+})
 
 /** Several lists of alternatives over members of their own: as many clauses as are asked for. */
 const alternatives = (member: string, count: number): Tree => ({

@@ -97,15 +97,16 @@ function outcomeOf(stream: Stream, { event, place, isStored }: AskedOfStream): F
   const { enforced, slots } = session.needs
   const { began, missed, told } = session
   const slot = slots.of(place.topic, place.partition)
+  const isOfThis = slots.topics.find(({ name }) => name === place.topic)?.epoch === place.epoch
   const lets = (tree: Tree | undefined) => tree !== undefined && matches(tree, event)
   if (enforced && !lets(enforced)) return { outcome: 'no_permission' }
   if (!isStored || subscriber === null) {
-    if (own.since && place.offset < (own.since[slot] as number)) return { outcome: 'unknown' }
+    // A life of the log before this one is before all of it.
+    if (own.since && (!isOfThis || place.offset < (own.since[slot] as number))) return { outcome: 'unknown' }
     if (!lets(own.tree)) return { outcome: 'no_match' }
   }
   if (!began) return { outcome: 'not_yet' }
-  if (slots.topics.find(({ name }) => name === place.topic)?.epoch !== place.epoch)
-    return missed.has('epoch') ? { outcome: 'gap', reason: 'epoch' } : { outcome: 'began_after' }
+  if (!isOfThis) return missed.has('epoch') ? { outcome: 'gap', reason: 'epoch' } : { outcome: 'began_after' }
   const reason = missed.at(slot, place.offset)
   if (reason === 'dropped' || reason === 'replaced') return { outcome: reason }
   if (reason) return { outcome: 'gap', reason }

@@ -1,5 +1,5 @@
 import { answered } from '@pulse/log/answered'
-import type { SlowPolicy } from '@pulse/protocol/frames'
+import type { GapReason, SlowPolicy } from '@pulse/protocol/frames'
 import type { Position } from '@pulse/protocol/position'
 import type { FilterVersion } from '../subscriptions/subscriptions.ts'
 import type { Tree } from '../subscriptions/tree.ts'
@@ -28,6 +28,8 @@ export interface StreamNeeds extends OpenStream {
 export interface BeginOptions {
   /** A position that cannot be honoured is `gone` rather than a gap. */
   readonly strict?: boolean
+  /** A gap that ends at the position and was met before: its reader still has to be told of it. */
+  readonly owed?: { readonly from: string; readonly reason: GapReason }
   /** A filter of the connection itself, beside those that are stored. */
   readonly own?: Tree
   readonly slow?: SlowPolicy
@@ -115,6 +117,7 @@ export class Stream {
 
   async #begin(from: string | undefined, options: BeginOptions): Promise<Begun> {
     const { slots, live, replays } = this.#needs.feed
+    const { owed } = options
     this.#own = options.own ?? this.#own
     this.session.slow = options.slow ?? this.session.slow
     this.session.conflateBy = options.conflateBy ?? this.session.conflateBy
@@ -140,17 +143,17 @@ export class Stream {
     if (presented.kind === 'epoch' || !reaches(range.end, presented.vector)) {
       if (options.strict) return 'gone'
       this.session.startAt(live.scan.vector)
-      this.session.gap(from ?? '', live.scan.vector, 'epoch')
+      this.session.gap(owed?.from ?? from ?? '', live.scan.vector, 'epoch')
       live.adopt(this.session, live.scan.vector)
       return 'begun'
     }
     const place: Vector = presented.vector.map((offset, slot) =>
       Math.max(offset, range.start[slot] as number),
     )
-    if (!reaches(presented.vector, range.start)) {
+    if (owed || !reaches(presented.vector, range.start)) {
       if (options.strict) return 'gone'
       this.session.startAt(place)
-      this.session.gap(from ?? '', place, 'retention')
+      this.session.gap(owed?.from ?? from ?? '', place, owed?.reason ?? 'retention')
     } else this.#start(place)
     replays.add(this.session, place)
     return 'begun'

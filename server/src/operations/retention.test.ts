@@ -15,14 +15,17 @@ const skip = services.skip('postgres')
 const dayMs = 86_400_000
 const migrations = fileURLToPath(new URL('../../migrations', import.meta.url))
 
-/** A log of one partition whose 30 offsets lie in three days, 100 kB a day: 2 days ago, yesterday and today. */
+/**
+ * A log of one partition whose 30 offsets lie in three days, 100 kB a day: 3 days ago, 2 days ago and today. None of
+ * them is yesterday, which stays for a while after midnight because it may still be written.
+ */
 async function openWorld() {
   const connection = await freshDatabase(services.address('postgres'))
   const log = await openPostgresLog(testOptions(connection))
   await log.declare([{ name: 'events', partitions: 1 }])
   await withClient(connection, async (client) => {
     await migrate(client, [{ namespace: 'server', folders: [migrations], schema: 'pulse' }])
-    for (const [nr, days] of [2, 1, 0].entries()) {
+    for (const [nr, days] of [3, 2, 0].entries()) {
       const day = new Date(Date.now() - days * dayMs).toISOString().slice(0, 10)
       const next = new Date(Date.parse(day) + dayMs).toISOString().slice(0, 10)
       await client.query(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { openServices } from '@pulse/dev/services'
+import { findPostgres, startPostgres } from '@pulse/dev/services/postgres'
 import { holdsFor } from '@pulse/log/suite-records'
 import type { Handler } from '../config/define-config.ts'
 import { readBacklog } from './backlog.ts'
@@ -39,7 +40,10 @@ async function stopBackends(world: World, application: string): Promise<AsyncDis
   }
 }
 
-describe('processing when something fails', { skip: services.skip('postgres') }, () => {
+// Each of them has a database of its own, and most of them mostly wait for the clocks of what they break.
+const alongside = { skip: services.skip('postgres'), concurrency: 4 }
+
+describe('processing when something fails', alongside, () => {
   test('a round whose transaction fails for a passing reason is tried again although no other event comes', async () => {
     await using world = await World.open(services.address('postgres'))
     await world.pool.query(failingOnce('40001'))
@@ -271,7 +275,11 @@ describe('processing when something fails', { skip: services.skip('postgres') },
   })
 
   test('connections that hang are given up: what waits is processed over new ones, and the backlog says that it is not known', async () => {
-    await using world = await World.open(services.address('postgres'))
+    // A PostgreSQL of its own: while one of its connections hangs, no database of it can be dropped.
+    const bin = await findPostgres()
+    assert.ok(bin, 'npm’s PostgreSQL is not installed')
+    await using postgres = await startPostgres(bin)
+    await using world = await World.open(postgres.address)
     await world.process({ odd: failsFirst, good: () => undefined })
     await world.untilProcessed(await world.send('good'))
     const retried = await world.send('odd')

@@ -17,6 +17,9 @@ export interface FilterVersion {
   readonly since: readonly Position[] | null
   /** From where on it does not; every topic is named. Null: it is the newest version. */
   readonly until: readonly Position[] | null
+  /** Where it was stored, and where it was changed or deleted if it was: by topic, also in a life of the log before this one. */
+  readonly stored: readonly Position[]
+  readonly ended: readonly Position[] | null
 }
 
 /** What a control record says of one filter. */
@@ -144,9 +147,11 @@ export function versionsOf(rows: readonly FilterRow[], topics: readonly TopicBou
     const next = rows[n + 1]?.name === row.name ? rows[n + 1] : undefined
     if (row.condition === null || next?.passed) return []
     const { name, version } = row
-    const since = row.passed ? null : sinceOf(row.effective ?? [], topics)
-    const until = next ? untilOf(next.effective ?? [], topics) : null
-    return [{ name, version, tree: treeOf(row.condition), since, until }]
+    const stored = row.effective ?? []
+    const ended = next ? (next.effective ?? []) : null
+    const since = row.passed ? null : sinceOf(stored, topics)
+    const until = ended && untilOf(ended, topics)
+    return [{ name, version, tree: treeOf(row.condition), since, until, stored, ended }]
   })
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Gaps } from './gaps.ts'
+import { Gaps, owedGap } from './gaps.ts'
 import type { LastGap } from './webhook-store.ts'
 
 const first = { from: 'events~1', to: 'events~5', reason: 'retention' } as const
@@ -48,4 +48,14 @@ test('gaps that the next run meets again are counted once', () => {
   last.met(second)
   last.told('yes')
   assert.deepEqual(shown, { gap: { ...second, told: 'yes' }, count: 2 })
+})
+
+test('a gap is owed as long as nobody was told of it, and the position stands before it', () => {
+  const lastGap = { ...first, told: 'not_yet' } as const
+  assert.equal(owedGap({ position: first.from, lastGap }), lastGap)
+  // What comes before it is to be sent again.
+  assert.equal(owedGap({ position: 'events~0', lastGap }), undefined)
+  for (const told of ['yes', 'never'] as const)
+    assert.equal(owedGap({ position: first.from, lastGap: { ...first, told } }), undefined)
+  assert.equal(owedGap({ position: first.from, lastGap: null }), undefined)
 })

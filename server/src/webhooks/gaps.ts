@@ -1,6 +1,19 @@
 import type { LastGap } from './webhook-store.ts'
 
 /**
+ * The gap that the receiver of a webhook still has to be told of, if the stored position stands before it; undefined if
+ * there is none. Whoever goes on begins behind it: of another log or of damage it would by then be found to reach to the
+ * end of the log, and so over events that are there.
+ */
+export function owedGap(stored: {
+  readonly position: string
+  readonly lastGap: LastGap | null
+}): LastGap | undefined {
+  const { position, lastGap } = stored
+  return lastGap?.told === 'not_yet' && lastGap.from === position ? lastGap : undefined
+}
+
+/**
  * The gaps of one run that the receiver has not been told of, in order. They are told one after the other, and the
  * webhook shows and counts the one whose turn it is: there its position stands, and a run after this one begins with it.
  */

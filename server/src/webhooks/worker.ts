@@ -7,7 +7,7 @@ import type { Delivery, DeliveryRecord, Own, Stream } from '../delivery/delivery
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import type { Outcome, RetryPolicy } from './attempts.ts'
 import { gapLetter } from './gap-letter.ts'
-import { Gaps } from './gaps.ts'
+import { Gaps, owedGap } from './gaps.ts'
 import { graveOf } from './grave.ts'
 import { type GivenUp, keyOfLetter, type Letter, parkedOf } from './letter.ts'
 import { Letters } from './letters.ts'
@@ -131,8 +131,9 @@ export class Worker {
     try {
       const { now } = stream
       const found = await parkedByKey(this.#needs.pool, this.row.id)
+      const owed = owedGap(this.#stored)
       const own = this.row.filter ? { own: treeOf(this.row.filter) } : {}
-      const begun = await stream.begin(this.#stored.position, own)
+      const begun = await stream.begin(owed?.to ?? this.#stored.position, { ...own, ...(owed && { owed }) })
       if (begun === 'begun') {
         this.#run = run
         // Within the turn in which it began, so before the first event comes.
