@@ -82,7 +82,7 @@ test('one error names every bad setting with what was expected, received, and fr
 
 test('every setting that has a kind of its own refuses nonsense from each source', async () => {
   await using folder = await openFolder()
-  const texts = new Set(['DATA', 'CONFIG', 'TLS_CERT_FILE', 'TLS_KEY_FILE'])
+  const texts = new Set(['DATA', 'CONFIG', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'NAMES_RULES', 'USERS_DATA_PATH'])
   const nonsense = '\u0000 nonsense \u0000'
   const checked = settingList.filter(([, setting]) => !texts.has(setting.name))
   const env = Object.fromEntries(checked.map(([, setting]) => [setting.name, nonsense]))

@@ -20,7 +20,7 @@ export const names = {
     unit: 'names',
     help: 'Names that the filter is made for at first, at 12 bits each. At seven tenths of them a larger one is made.',
   }),
-  namesRulesFile: setting({
+  namesRules: setting({
     name: 'NAMES_RULES',
     chapter: 'Names',
     kind: text('the path of a file'),
@@ -59,7 +59,7 @@ export const names = {
   bloomFilterKey: setting({
     name: 'BLOOM_FILTER_KEY',
     chapter: 'Names',
-    kind: text('a key of Redis'),
+    kind: text('a key without control characters', (value) => !/\p{Cc}/u.test(value)),
     default: bitmapDefaults.key,
     help: 'Key of that bitmap.',
   }),
@@ -79,7 +79,7 @@ export const names = {
     unit: 'bits',
     help: 'Bits of it that each name sets.',
   }),
-  namesSeedFile: setting({
+  usersDataPath: setting({
     name: 'USERS_DATA_PATH',
     chapter: 'Names',
     kind: text('the path of a file'),

@@ -90,8 +90,7 @@ function namesSlice(values: SettingValues, read: Read) {
   return {
     profile: values.namesProfile,
     expected: values.namesExpected,
-    rulesFile:
-      values.namesRulesFile === undefined ? undefined : pathOf('namesRulesFile', values.namesRulesFile, read),
+    rulesFile: values.namesRules === undefined ? undefined : pathOf('namesRules', values.namesRules, read),
     bitmap:
       values.redisUrl === undefined
         ? undefined
@@ -106,7 +105,7 @@ function namesSlice(values: SettingValues, read: Read) {
       network: values.namesRateNetwork,
       all: values.namesRateAll,
     },
-    seedFile: pathOf('namesSeedFile', values.namesSeedFile, read),
+    seedFile: pathOf('usersDataPath', values.usersDataPath, read),
   }
 }
 
