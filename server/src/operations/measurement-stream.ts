@@ -146,7 +146,7 @@ export class MeasurementRing implements MeasurementStream {
     clearTimeout(this.#timer)
     for (const { connection } of this.#viewers) {
       connection.reconnect(1_000 + Math.round(Math.random() * measurementLimits.comeBackMsMax))
-      if (!connection) connection.close(closeCodes.draining, 'the server stops; come back')
+      connection.close(closeCodes.draining, 'the server stops; come back')
     }
     this.#viewers.clear()
   }
