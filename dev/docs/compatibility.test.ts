@@ -10,7 +10,7 @@ const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 /** What the page says about each line of the checklist: number -> third column. */
 function linesOf(text: string): ReadonlyMap<string, string> {
-  const rows = [...text.matchAll(/^\| ((?:EF|ES)-\d\d) \| .* \| (.*) \|$/gm)]
+  const rows = [...text.matchAll(/^\| ((?:EF|ES|BF)-\d\d) \| .* \| (.*) \|$/gm)]
   const lines = new Map(rows.map(([, line = '', how = '']) => [line, how]))
   assert.equal(lines.size, rows.length, 'each line once')
   return lines
@@ -26,8 +26,8 @@ function testsNamedIn(how: string): readonly string[] {
 function numbersInTitles(): ReadonlyMap<string, ReadonlySet<string>> {
   const found = new Map<string, Set<string>>()
   for (const path of listFiles(root).filter((each) => /\.test\.tsx?$/.test(each)))
-    for (const [, title = ''] of read(path).matchAll(/\btest\(\s*['"`]((?:EF|ES)-\d\d\b.*)/g))
-      for (const [number] of title.matchAll(/(?:EF|ES)-\d\d\b/g))
+    for (const [, title = ''] of read(path).matchAll(/\btest\(\s*['"`]((?:EF|ES|BF)-\d\d\b.*)/g))
+      for (const [number] of title.matchAll(/(?:EF|ES|BF)-\d\d\b/g))
         found.set(number, (found.get(number) ?? new Set()).add(path))
   return found
 }
@@ -36,7 +36,7 @@ test('every line of the checklist stands in docs/compatibility.md, and says how'
   const lines = linesOf(read(page))
   const numbers = (system: string, length: number) =>
     Array.from({ length }, (_, n) => `${system}-${String(n + 1).padStart(2, '0')}`)
-  const wanted = [...numbers('EF', 48), ...numbers('ES', 35)]
+  const wanted = [...numbers('EF', 48), ...numbers('ES', 35), ...numbers('BF', 29)]
   assert.deepEqual([...lines.keys()], wanted)
   for (const [line, how] of lines)
     assert.match(how, /^(tested: |replaced: |documented: |measured[:,] |later: )/, line)

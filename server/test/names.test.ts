@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -100,7 +100,7 @@ describe('a server with a file of names', () => {
     }
   })
 
-  test('BF-13 BF-15 every name of the file is a row, and a restart makes no second one', async () => {
+  test('BF-13 BF-15 BF-25 every name of the file is a row, and a restart makes no second one', async () => {
     const client = new pg.Client(await databaseUrlOf(server.data))
     await client.connect()
     try {
@@ -118,6 +118,11 @@ describe('a server with a file of names', () => {
     const { body } = await call(server, 'POST', '/api/names/import', { usernames: ['Dorthy71', 'MayurDev'] })
     assert.deepEqual([body.added, body.present], [0, 2])
     assert.equal((await check(server, 'Dorthy71')).body.available, false)
+  })
+
+  test('BF-16 the file of names is ignored by git', async () => {
+    const lines = (await readFile(new URL('../../.gitignore', import.meta.url), 'utf8')).split('\n')
+    assert.ok(lines.includes('data/users.json'))
   })
 
   test('BF-11 the check answers to GET with the parameter username', async () => {

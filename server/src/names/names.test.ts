@@ -117,7 +117,7 @@ describe('names of one server', () => {
 })
 
 describe('the filter', () => {
-  test('is made anew when seven tenths full, while names come in, and misses none', async () => {
+  test('BF-06 is made anew when seven tenths full, while names come in, and misses none', async () => {
     const names = await world.open({ expected: 1_000 })
     const before = names.stats().generation
     const usernames = Array.from({ length: 6_000 }, (_, n) => `growing-${n}`)
