@@ -10,7 +10,8 @@ export function figuresOf(stats: NameStats): readonly (readonly [word: string, v
     ['False positives', measured === null ? `${percent(expected)} expected` : percent(measured)],
     ['Generation', String(stats.generation)],
     ['Behind the log', `${stats.lag.toLocaleString('en')} claims`],
-    ['Answers', stats.certain ? 'from memory' : 'by look-up'],
+    ['Servers', String(stats.servers)],
+    ['Certain', stats.certain ? 'yes' : 'no'],
   ]
 }
 
