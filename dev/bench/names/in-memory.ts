@@ -27,7 +27,10 @@ export function measureInMemory(names: RealNames, found: Figures): FilterGenerat
   found.add('free', free.us)
   found.add('taken', taken.us)
   found.add('rate', (free.maybes * 100) / names.free.length)
-  found.add('rate ratio', free.maybes / names.free.length / generation.expectedRate(names.taken.length))
+  const expected = generation.expectedRate(names.taken.length)
+  found.add('rate ratio', free.maybes / names.free.length / expected)
+  const short = timed(names.short, generation, hasher)
+  found.add('short rate ratio', short.maybes / names.short.length / expected)
   found.add('bits', generation.bits / names.taken.length)
   return generation
 }
