@@ -258,12 +258,12 @@ describe('the pages that anybody may see', { skip: skipBrowser }, () => {
     await using window = await openNames({ width: 375, theme: 'dark' })
     const { page } = window
     await field(page).fill('two words')
-    await page.locator('#username[aria-invalid]').waitFor()
+    await page.locator('#username[aria-invalid=true]').waitFor()
     assert.ok((await statusOf(page).innerText()).length > 10)
     await axeFindsNothing(page, 'a name that is not valid')
     await field(page).fill(aName())
     await statusOf(page).getByText('is available!').waitFor()
-    assert.equal(await page.locator('#username[aria-invalid]').count(), 0)
+    assert.equal(await page.locator('#username[aria-invalid=true]').count(), 0)
   })
 
   test('fast typing asks once, and an answer that comes late is not shown for another name', async () => {

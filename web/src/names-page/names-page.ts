@@ -79,7 +79,7 @@ async function show(answer: Answer, ms?: number): Promise<void> {
   const status = byId('status')
   status.textContent = sentenceOf(answer)
   status.className = `mt-3 min-h-6 text-lg ${marks[answer.kind].colour}`
-  field.toggleAttribute('aria-invalid', answer.kind === 'invalid')
+  field.setAttribute('aria-invalid', String(answer.kind === 'invalid'))
   showSuggestions([])
   if (answer.kind !== 'taken') return
   const names = await suggestionsFor(answer.username)
