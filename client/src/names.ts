@@ -34,9 +34,8 @@ export interface NameImport {
   readonly added: number
   /** Names that were taken before, or stood in the request twice. */
   readonly present: number
-  readonly refused_count: number
-  /** The first hundred of them. */
-  readonly refused: readonly { readonly username: string; readonly reason: string }[]
+  /** Names that are not valid or kept back, with their places in the request. */
+  readonly refused: readonly { readonly index: number; readonly username: string; readonly reason: string }[]
 }
 
 /** Which names are free, and taking them. Every method rejects with PulseError. */

@@ -44,8 +44,15 @@ export const nameImportSchema = z
   .object({
     added: z.int(),
     present: z.int().describe('Names that were taken before, or stood in the request twice.'),
-    refused_count: z.int(),
-    refused: z.array(z.object({ username: z.string(), reason: z.string() })).describe('The first hundred.'),
+    refused: z
+      .array(
+        z.object({
+          index: z.int().describe('Place in the request, from 0.'),
+          username: z.string(),
+          reason: z.string(),
+        }),
+      )
+      .describe('Names that are not valid, or kept back.'),
   })
   .meta({ id: 'NameImport' })
 

@@ -14,11 +14,13 @@ create table names (
   claimed_at timestamptz not null default now()
 );
 
--- One row. The id tells filters on disk whose names they hold; the profile is the one that made the keys.
+-- One row. The id tells filters on disk whose names they hold; profile and version are those that made the keys.
 create table name_set (
   one     boolean primary key default true check (one),
   id      uuid not null default gen_random_uuid(),
   profile text,
+  -- Version of Unicode that the keys were made with.
+  unicode text,
   -- What proves that a bitmap in Redis has every name, see redis-proof.ts.
   bitmap  jsonb
 );

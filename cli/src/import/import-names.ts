@@ -130,7 +130,7 @@ async function settle(needs: NamesNeeds, { ready, bad, bytes }: Batch): Promise<
 
 type Outcome = Omit<Settled, 'bad' | 'bytes'> & { readonly refused: readonly BadRecord[] }
 
-/** Sends names. The server lists the first hundred that it refuses: where there are more, the rest is asked for in halves. */
+/** Sends names; where a request is too long after all, in halves. */
 async function send(needs: NamesNeeds, entries: readonly NameEntry[]): Promise<Outcome> {
   let answer: NameImport
   try {
@@ -148,26 +148,16 @@ async function send(needs: NamesNeeds, entries: readonly NameEntry[]): Promise<O
       refused: [...before.refused, ...behind.refused],
     }
   }
-  const { added, present, refused_count, refused } = answer
-  if (refused.length === refused_count || entries.length === 1)
-    return { added, present, refused: refusedOf(entries, refused) }
-  // What was added a moment ago is present now: of the halves only the refusals are news.
-  const halves = await inHalves(needs, entries)
-  return { added, present, refused: halves.flatMap((half) => half.refused) }
+  const { added, present, refused } = answer
+  const bad = refused.flatMap(({ index, reason }) => {
+    const entry = entries[index]
+    return entry ? [badRecord(entry, reason)] : []
+  })
+  return { added, present, refused: bad }
 }
 
 async function inHalves(needs: NamesNeeds, entries: readonly NameEntry[]): Promise<[Outcome, Outcome]> {
   const half = entries.length >> 1
   const before = await send(needs, entries.slice(0, half))
   return [before, await send(needs, entries.slice(half))]
-}
-
-/** The entries of the names that the server has refused: a name that stands in the file twice is refused twice. */
-function refusedOf(entries: readonly NameEntry[], refused: NameImport['refused']): readonly BadRecord[] {
-  if (refused.length === 0) return []
-  const reasons = new Map(refused.map(({ username, reason }) => [username, reason]))
-  return entries.flatMap((entry) => {
-    const reason = reasons.get(entry.text)
-    return reason === undefined ? [] : [badRecord(entry, reason)]
-  })
 }

@@ -135,6 +135,16 @@ test('closing finishes what was begun, closes idle connections and takes no new 
   assert.ok(performance.now() - startedMs < 2_000)
 })
 
+test('closing does not wait for a connection on which nothing was ever asked', {
+  timeout: 20_000,
+}, async () => {
+  const world = await openHttpWorld({ drainMsMax: 3_600_000 })
+  const silent = await opened(world.port)
+  const ended = new Promise((resolve) => silent.once('close', resolve))
+  await world.http.close()
+  await ended
+})
+
 test('closing cuts an answer that takes longer than the drain time', async () => {
   const world = await openHttpWorld({
     drainMsMax: 200,

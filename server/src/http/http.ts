@@ -13,7 +13,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Access, createGuard, type Gatekeeper, settle } from './access.ts'
 import { acceptJson, createDecompression } from './bodies.ts'
-import { closeGently } from './closing.ts'
+import { closeGently, SilentConnections } from './closing.ts'
 import {
   answerClientError,
   createHttpServer,
@@ -91,6 +91,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   const routes = new RouteTable()
   const nextId = createRequestIds()
   const servers = new Set<Server>()
+  const silent = new SilentConnections()
   const upgrades: Upgrades = new Upgrades({
     route: (raw, response) => http.routing(raw, response),
     answerMsMax: limits.requestMsMax,
@@ -104,6 +105,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
         asksForWebSocket(raw) && routes.takesSockets(pathOf(raw.url))
       const server = createHttpServer({ handler, mayUpgrade, tls: settings.tls, limits, report })
       servers.add(server)
+      silent.watch(server, settings.tls ? 'secureConnection' : 'connection')
       return server
     },
     genReqId: nextId,
@@ -141,7 +143,7 @@ export async function createHttp(needs: HttpNeeds): Promise<Http> {
   answerNowhere(http, { headers, routes, gatekeeper: needs.gatekeeper, urlBytesMax: limits.urlBytesMax })
   // Servers for further addresses of `localhost` hand their upgrades on to the first.
   http.server.on('upgrade', (raw, socket, head) => upgrades.begin(raw, socket, head))
-  closeGently(http, { servers, upgrades, drainMsMax: needs.drainMsMax ?? 10_000 })
+  closeGently(http, { servers, upgrades, silent, drainMsMax: needs.drainMsMax ?? 10_000 })
   await allowOrigins(http, settings.corsOrigins)
   await documentApi(http, needs.version)
   problemPages(http)

@@ -173,7 +173,7 @@ function keepingRoutes(http: Http, { names }: NameRoutesNeeds): void {
       const { added, present, refused } = await retryable(
         names.claimAll(request.body.usernames, callerOf(request).id),
       )
-      return { added, present, refused_count: refused.length, refused: refused.slice(0, 100) }
+      return { added, present, refused: [...refused] }
     },
   )
   http.get(

@@ -31,8 +31,12 @@ export interface StoredClaim {
 
 /** Rows of `names`. Every method rejects with what the database throws, or LogError `unavailable` if it does not answer in time. */
 export interface NameStore {
-  /** The id of this set of names; binds it to the profile that makes its keys. Undefined if it is bound to another. */
-  bind(profile: string): Promise<{ id: string } | { boundTo: string }>
+  /** The id of this set of names; binds it to the profile that makes its keys, unless it is bound to another. */
+  bind(profile: string): Promise<{ id: string; unicode: string | null } | { boundTo: string }>
+  /** The keys are those of this version of Unicode. */
+  setUnicode(version: string): Promise<void>
+  /** Names above a key that are not plain ASCII, in order of their keys. */
+  foreignAfter(key: string, limit: number): Promise<readonly NamedKey[]>
   /** Whether the name is taken: one statement. */
   isTaken(key: string): Promise<boolean>
   /** Those that are taken: one statement. */
@@ -78,20 +82,33 @@ class SqlNameStore implements NameStore {
     this.#pool = pool
   }
 
-  async bind(profile: string): Promise<{ id: string } | { boundTo: string }> {
-    const { rows } = await ask<{ id: string; profile: string }>(
+  async bind(profile: string): Promise<{ id: string; unicode: string | null } | { boundTo: string }> {
+    const { rows } = await ask<{ id: string; profile: string; unicode: string | null }>(
       this.#pool,
-      'update name_set set profile = coalesce(profile, $1) returning id, profile',
+      'update name_set set profile = coalesce(profile, $1) returning id, profile, unicode',
       [profile],
     )
     const [row] = rows
-    if (row?.profile === profile) return { id: row.id }
+    if (row?.profile === profile) return { id: row.id, unicode: row.unicode }
     const free = await ask<{ id: string }>(
       this.#pool,
-      'update name_set set profile = $1 where not exists (select 1 from names) returning id',
+      'update name_set set profile = $1, unicode = null where not exists (select 1 from names) returning id',
       [profile],
     )
-    return free.rows[0] ?? { boundTo: row?.profile ?? '' }
+    return free.rows[0] ? { id: free.rows[0].id, unicode: null } : { boundTo: row?.profile ?? '' }
+  }
+
+  async setUnicode(version: string): Promise<void> {
+    await ask(this.#pool, 'update name_set set unicode = $1', [version])
+  }
+
+  async foreignAfter(key: string, limit: number): Promise<readonly NamedKey[]> {
+    const { rows } = await ask<NamedKey>(
+      this.#pool,
+      `select key, name from names where key > $1 and octet_length(name) > char_length(name) order by key limit $2`,
+      [key, limit],
+    )
+    return rows
   }
 
   async isTaken(key: string): Promise<boolean> {

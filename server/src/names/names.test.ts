@@ -256,6 +256,20 @@ test('hashes come to every server by the topic', async () => {
   assert.ok((partitions[0]?.end ?? 0) > 0)
 })
 
+test('names whose keys another version of Unicode would change are not served, others are', async () => {
+  await using other = await openNamesWorld(services.address('postgres'))
+  const names = await other.open({ profile: 'username' })
+  await claim(names, 'Ærøskøbing')
+  await names[Symbol.asyncDispose]()
+  await other.pool.query(`update name_set set unicode = '1.0'`)
+  const again = await other.open({ profile: 'username' })
+  assert.equal((await again.check('ærøskøbing')).available, false)
+  await again[Symbol.asyncDispose]()
+  await other.pool.query(`update name_set set unicode = '1.0'`)
+  await other.pool.query(`update names set key = 'ærøskøbinG'`)
+  await assert.rejects(other.open({ profile: 'username' }), /1 names would be other names \("Ærøskøbing"\)/)
+})
+
 function flip(bytes: Buffer, at: number): Buffer {
   const copy = Buffer.from(bytes)
   copy[at] = (copy[at] ?? 0) ^ 0x10

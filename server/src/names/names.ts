@@ -5,23 +5,21 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { ConfigError } from '../config/config.ts'
-import { unlessAway } from '../database/unless-away.ts'
 import type { Http } from '../http/http.ts'
-import { type Budgets, createBudgets, type NameRates } from './budgets.ts'
+import { createBudgets, type NameRates } from './budgets.ts'
 import { Checks } from './checks.ts'
 import { type ClaimOutcome, Claims } from './claims.ts'
 import { namesTopic } from './hash-records.ts'
 import { Lease } from './lease.ts'
-import { nameRoutes } from './name-routes.ts'
-import { type NameRules, openNameRules } from './name-rules.ts'
-import { nameSocketRoute } from './name-socket.ts'
-import { createNameStore, type NamedKey, type NameStore } from './name-store.ts'
+import { openNameRules } from './name-rules.ts'
+import { createNameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
+import { createNames, measuredLately } from './offer.ts'
 import { Replica } from './replica.ts'
-import { createNamesReport, type NamesReport } from './report.ts'
+import { createNamesReport } from './report.ts'
 import { seedNames } from './seeding.ts'
 import { type BitmapSettings, openSharedBitmap } from './shared-bitmap.ts'
-import { candidates } from './suggestions.ts'
+import { checkUnicode } from './unicode-version.ts'
 
 export { namesTopic } from './hash-records.ts'
 
@@ -53,7 +51,8 @@ export interface NamesNeeds {
 export interface ImportResult {
   readonly added: number
   readonly present: number
-  readonly refused: readonly { readonly username: string; readonly reason: string }[]
+  /** With the place of each among the names that were given. */
+  readonly refused: readonly { readonly index: number; readonly username: string; readonly reason: string }[]
 }
 
 export interface ClaimFrom {
@@ -82,13 +81,6 @@ export interface Names extends AsyncDisposable {
   routes(http: Http): void
 }
 
-/** Of a thousand candidates, which take less than a millisecond. */
-const candidatesMax = 1_000
-/** Longer names are nobody's wish. */
-const suggestedCharsMax = 64
-/** Measuring takes a few milliseconds, so the figure is kept for a while. */
-const measuredMs = 10_000
-
 /**
  * Opens names: the filter loads and follows beside everything else, and until it is there the database answers. Rejects
  * with ConfigError where the profile is not that of the names there are, or the rules cannot be read.
@@ -99,6 +91,7 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   const store = createNameStore(needs.pool)
   const bound = await store.bind(profile)
   if ('boundTo' in bound) throw profileChanged(bound.boundTo, profile)
+  await checkUnicode(store, { profile, stored: bound.unicode, version: process.versions.unicode ?? '' })
   await needs.log.declare([namesTopic])
   const rules = opened.use(
     await openNameRules({
@@ -107,7 +100,12 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   )
   const report = createNamesReport({
     ...{ log: needs.logger, metrics: needs.metrics },
-    observed: { generation: () => replica.generation, isCertain: () => lease.holds() },
+    observed: {
+      generation: () => replica.generation,
+      isCertain: () => lease.holds(),
+      lag: () => Math.max(0, lease.wanted - replica.applied),
+      falsePositiveRate: () => measured(),
+    },
   })
   const replica: Replica = new Replica({
     ...{ log: needs.log, store, set: bound.id, profile, report },
@@ -126,6 +124,7 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   const shared =
     bitmap &&
     opened.use(await openSharedBitmap({ settings: bitmap, store, log: needs.logger, metrics: needs.metrics }))
+  const measured = measuredLately(replica)
   const checks = new Checks({
     ...{ profile, rules, store, report, shared },
     isCertain: () => lease.holds(),
@@ -149,6 +148,7 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
     budgets,
     sockets,
     report,
+    measured,
   })
   const seeding = seedNames({ path: needs.settings.seedFile, names, report })
   opened.defer(() => seeding[Symbol.asyncDispose]())
@@ -163,120 +163,4 @@ function profileChanged(before: string, now: string): ConfigError {
       message: `the names in the database were made with ${before}, and ${now} would not find them; set it back`,
     },
   ])
-}
-
-interface Parts {
-  readonly profile: NameProfile
-  readonly store: NameStore
-  readonly replica: Replica
-  readonly lease: Lease
-  readonly rules: NameRules
-  readonly checks: Checks
-  readonly claims: Claims
-  readonly budgets: Budgets
-  readonly sockets: AsyncDisposableStack
-  readonly report: NamesReport
-}
-
-function createNames(parts: Parts): Omit<Names, typeof Symbol.asyncDispose> {
-  const { checks, claims, store, replica, report } = parts
-  let measured = { atMs: Number.NEGATIVE_INFINITY, rate: undefined as number | undefined }
-  const names: Omit<Names, typeof Symbol.asyncDispose> = {
-    check: (username) => checks.check(username),
-    checkAll: async (usernames) => {
-      const read = usernames.map((username) => readOrReason(checks, username))
-      const answers = await checks.checkAll(read.flatMap((each) => ('reason' in each ? [] : [each])))
-      let next = 0
-      return read.map((each) =>
-        'reason' in each ? { available: false, ...each } : (answers[next++] as NameCheck),
-      )
-    },
-    claim: async ({ username, owner = null, claimedBy, idempotencyKey }) => {
-      const started = performance.now()
-      const asked = checks.read(username)
-      if (asked.refused) return { kind: 'taken' }
-      try {
-        const { key, username: name } = asked
-        const outcome = await unlessAway(claims.claim({ key, name, owner, claimedBy, idempotencyKey }))
-        report.claimed(outcome.kind, performance.now() - started)
-        return outcome
-      } catch (error) {
-        report.claimed('failed', performance.now() - started)
-        throw error
-      }
-    },
-    claimAll: (usernames, by) => claimAll(parts, usernames, by),
-    release: (username) => unlessAway(store.release(checks.read(username).key)),
-    suggest: (username, count) => suggest(parts, username, count),
-    stats: () => {
-      if (measured.rate === undefined || performance.now() - measured.atMs > measuredMs)
-        measured = { atMs: performance.now(), rate: replica.measuredRate() }
-      return statsOf(parts, measured.rate)
-    },
-    rebuild: () => replica.rebuild(),
-    routes: (http) => {
-      const { budgets, lease, sockets } = parts
-      nameRoutes(http, { names, canSuggest: () => lease.holds(), budgets })
-      sockets.use(nameSocketRoute(http, { names, budgets }))
-    },
-  }
-  return names
-}
-
-function readOrReason(checks: Checks, username: string) {
-  try {
-    return checks.read(username)
-  } catch (error) {
-    return { username: username.trim(), reason: (error as Error).message }
-  }
-}
-
-async function claimAll(
-  { checks, claims, report }: Parts,
-  usernames: readonly string[],
-  by: string,
-): Promise<ImportResult> {
-  const rows = new Map<string, NamedKey>()
-  const refused: { username: string; reason: string }[] = []
-  for (const username of usernames) {
-    const read = readOrReason(checks, username)
-    if ('reason' in read) refused.push(read)
-    else if (read.refused) refused.push({ username: read.username, reason: 'The name is kept back.' })
-    else if (!rows.has(read.key)) rows.set(read.key, { key: read.key, name: read.username })
-  }
-  const added = await unlessAway(claims.claimAll([...rows.values()], by))
-  const present = usernames.length - refused.length - added
-  report.imported(added, present, refused.length)
-  return { added, present, refused }
-}
-
-function suggest({ checks, profile, rules }: Parts, username: string, count: number): readonly string[] {
-  const found: string[] = []
-  let tried = 0
-  for (const candidate of candidates(username, profile, {
-    lengthMax: Math.min(suggestedCharsMax, rules.length.max),
-  })) {
-    if (found.length === count || tried++ === candidatesMax) break
-    const read = readOrReason(checks, candidate)
-    if (!('reason' in read) && checks.isSurelyFree(read)) found.push(candidate)
-  }
-  return found
-}
-
-function statsOf({ profile, replica, lease }: Parts, measured: number | undefined): NameStats {
-  const generation = replica.generation
-  return {
-    profile,
-    certain: lease.holds(),
-    generation: generation?.number ?? 0,
-    rebuilding: replica.rebuilding,
-    names_estimated: generation?.namesEstimated ?? 0,
-    capacity: generation?.capacity ?? 0,
-    fill: generation?.fill ?? 0,
-    bits: generation?.bits ?? 0,
-    bits_set_ratio: generation ? generation.bitsSet / generation.bits : 0,
-    false_positive_rate: { expected: generation?.expectedRate() ?? 0, measured: measured ?? null },
-    lag: Math.max(0, lease.wanted - replica.applied),
-    servers: lease.others + Number(lease.holds()),
-  }
 }

@@ -27,13 +27,17 @@ export interface NamesReport {
 /** What the gauges show when they are read. */
 export interface NamesObserved {
   generation(): FilterGeneration | undefined
-  /** Hashes in the topic that are not applied here yet, as far as this process knows. */
   isCertain(): boolean
+  /** Hashes that other servers have applied and this one has not. */
+  lag(): number
+  /** The part of other names that are a "maybe", measured lately; undefined without a filter. */
+  falsePositiveRate(): number | undefined
 }
 
 /**
  * Makes the report. Metrics: `pulse_names_checks_total{outcome}`, `pulse_names_claims_total{outcome}`, `pulse_names_claim_seconds`,
  * `pulse_names_estimated`, `pulse_names_filter_fill_ratio`, `pulse_names_filter_bytes`, `pulse_names_filter_generation`,
+ * `pulse_names_filter_false_positive_ratio`, `pulse_names_lag`,
  * `pulse_names_certain`, `pulse_names_rebuilds_total{result}`, `pulse_names_sweeps_total`.
  */
 export function createNamesReport(from: {
@@ -113,6 +117,14 @@ function createMetrics(registers: Registry[], observed: NamesObserved) {
     'pulse_names_filter_generation',
     'Number of the filter: it rises when a new one takes over',
     () => observed.generation()?.number ?? 0,
+  )
+  gauge(
+    'pulse_names_filter_false_positive_ratio',
+    'The part of other names that are a maybe, measured with random ones',
+    () => observed.falsePositiveRate() ?? 0,
+  )
+  gauge('pulse_names_lag', 'Hashes that other servers have applied and this one has not', () =>
+    observed.lag(),
   )
   gauge('pulse_names_certain', '1 while free names are answered from memory', () =>
     Number(observed.isCertain()),
