@@ -140,7 +140,7 @@ export const problems = {
   overloaded: kind(
     503,
     'Overloaded',
-    'Acknowledging takes longer than allowed. Try again after Retry-After seconds.',
+    'Acknowledging takes longer than allowed, or as many watch as are served. Try again after Retry-After seconds.',
     true,
   ),
   disk_full: kind(
