@@ -101,7 +101,15 @@ test('a server that is killed before the hash is in the log leaves the name free
 
 test('a server that is killed between the hash and the row leaves what the row says, and no name is lost to everybody', async () => {
   assert.equal(await killWhileLocked('before.row', 'names'), undefined)
-  // The statement was sent: the database may still carry it out.
+  // The statement was sent, and the database may carry it out for nobody.
+  await eventually(
+    'the end of the statement',
+    async () => {
+      const active = `select 1 from pg_stat_activity where state = 'active' and query like 'insert into names%'`
+      return (await database.query(active)).rowCount === 0 || undefined
+    },
+    20_000,
+  )
   const { available, source } = await check(other, 'before.row')
   assert.equal(available, !(await hasRow('before.row')))
   assert.ok(source, 'the hash was known, so it was looked up')
