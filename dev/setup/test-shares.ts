@@ -19,6 +19,20 @@ export interface Share {
  */
 export const shares: readonly Share[] = [
   {
+    name: 'Names',
+    paths: [
+      'server/src/names/',
+      'server/src/operations/measurement-stream',
+      'server/test/names',
+      'server/test/measurements',
+      'cli/test/names',
+      'cli/src/import/name-file',
+      'client/src/names',
+      'web/src/names-page/',
+      'web/src/sse-page/',
+    ],
+  },
+  {
     name: 'Live delivery',
     paths: [
       'server/src/subscriptions/',

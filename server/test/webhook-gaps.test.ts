@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
+import { after, before, describe, type TestContext, test } from 'node:test'
 import { openInstallation } from '@pulse/dev/faults/installation'
 import { openServices } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
@@ -43,7 +43,7 @@ const shown = (call: Call, id: string, is: (webhook: Webhook) => boolean) =>
       const now = (await call('GET', `/webhooks/${id}`)).body as unknown as Webhook
       return is(now) ? now : undefined
     },
-    15_000,
+    30_000,
   )
 
 const typesOf = (requests: readonly ReceivedRequest[]) => requests.map(({ event }) => event.event_type)
@@ -177,74 +177,82 @@ async function openUntold(t: TestContext) {
   return { data, receiver, takeAll, call, id, untold, post, kill, start }
 }
 
-test('a gap that a killed server could not tell of is told by the next one as it was, counted once, and what came since then is sent', async (t) => {
-  const { receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
-  const events = [anEvent('gap.killed'), anEvent('gap.killed')]
-  for (const event of events) await post(event)
-  await kill()
-  takeAll()
-  await start()
-  const told = await shown(call, id, ({ delivered }) => delivered === 2)
-  assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
-  assert.notEqual(told.position, untold.position)
-  const { reason, from, to } = assertOneGap(receiver, events)
-  assert.deepEqual([reason, from, to], ['epoch', untold.position, untold.last_gap?.to])
-  const { data } = (await call('GET', '/streams?subscriber=gap')).body
-  assert.deepEqual(
-    data.map(({ gaps }) => gaps),
-    [1],
-  )
-})
+// Each has a server and a database of its own, and most of their time is waiting: for the lease of the killed one.
+describe('gaps that a killed server has met', { concurrency: 2 }, () => {
+  test('a gap that a killed server could not tell of is told by the next one as it was, counted once, and what came since then is sent', async (t) => {
+    const { receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
+    const events = [anEvent('gap.killed'), anEvent('gap.killed')]
+    for (const event of events) await post(event)
+    await kill()
+    takeAll()
+    await start()
+    const told = await shown(call, id, ({ delivered }) => delivered === 2)
+    assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
+    assert.notEqual(told.position, untold.position)
+    const { reason, from, to } = assertOneGap(receiver, events)
+    assert.deepEqual([reason, from, to], ['epoch', untold.position, untold.last_gap?.to])
+    const { data } = (await call('GET', '/streams?subscriber=gap')).body
+    assert.deepEqual(
+      data.map(({ gaps }) => gaps),
+      [1],
+    )
+  })
 
-test('a gap that was not told before the log became another one once more reaches from the first log to the last', async (t) => {
-  const { data, receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
-  await post(anEvent('gap.killed'))
-  await restoreAtNextStart(data)
-  await kill()
-  await start()
-  const again = await shown(call, id, ({ last_gap }) => last_gap?.to !== untold.last_gap?.to)
-  assert.deepEqual([again.gaps, again.position, again.last_gap?.told], [1, untold.position, 'not_yet'])
-  const event = anEvent('gap.killed')
-  await post(event)
-  await kill()
-  const { length: before } = receiver.requests
-  takeAll()
-  await start()
-  const told = await shown(call, id, ({ delivered }) => delivered === 1)
-  assert.deepEqual([told.gaps, told.last_gap], [1, { ...again.last_gap, told: 'yes' }])
-  assert.deepEqual(
-    receiver.requests.slice(before).map(({ event }) => [event.event_type, event.properties.to]),
-    [
-      ['pulse.gap', again.last_gap?.to],
-      ['gap.killed', undefined],
-    ],
-  )
-})
+  test('a gap that was not told before the log became another one once more reaches from the first log to the last', async (t) => {
+    const { data, receiver, takeAll, call, id, untold, post, kill, start } = await openUntold(t)
+    await post(anEvent('gap.killed'))
+    await restoreAtNextStart(data)
+    await kill()
+    await start()
+    const again = await shown(call, id, ({ last_gap }) => last_gap?.to !== untold.last_gap?.to)
+    assert.deepEqual([again.gaps, again.position, again.last_gap?.told], [1, untold.position, 'not_yet'])
+    const event = anEvent('gap.killed')
+    await post(event)
+    await kill()
+    const { length: before } = receiver.requests
+    takeAll()
+    await start()
+    const told = await shown(call, id, ({ delivered }) => delivered === 1)
+    assert.deepEqual([told.gaps, told.last_gap], [1, { ...again.last_gap, told: 'yes' }])
+    assert.deepEqual(
+      receiver.requests.slice(before).map(({ event }) => [event.event_type, event.properties.to]),
+      [
+        ['pulse.gap', again.last_gap?.to],
+        ['gap.killed', undefined],
+      ],
+    )
+  })
 
-test('a gap of damage that a killed server could not tell of is told by another one as it was, and what came since then is sent', async (t) => {
-  await using services = await openServices(['postgres'])
-  await using database = await freshDatabase(services.address('postgres'))
-  const one = { ...patient, PARTITIONS: '1' }
-  await using installation = await openInstallation({ databaseUrl: database.url, settings: one })
-  const { receiver, takeAll } = await openDown()
-  t.after(() => receiver[Symbol.asyncDispose]())
-  const owner = await installation.start()
-  const call = callerOf(owner)
-  const { receipt } = (await call('POST', '/events', anEvent('gap.damaged'))).body
-  await damageBatch(database.url, receipt.position)
-  const oldest = await call('GET', '/streams/position?at=1970-01-01T00:00:00Z')
-  const { position } = oldest.body as unknown as { position: string }
-  const body = { subscriber_id: 'gap', url: receiver.url, filter: { event_types: ['gap.damaged'] }, position }
-  const { id } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
-  const untold = await shown(call, id, ({ last_gap }) => last_gap !== null)
-  assert.deepEqual([untold.last_gap?.told, untold.position], ['not_yet', position])
-  const event = anEvent('gap.damaged')
-  assert.equal((await call('POST', '/events', event)).status, 202)
-  const other = callerOf(await installation.start())
-  await receiver.count(1)
-  await owner.kill()
-  takeAll()
-  const told = await shown(other, id, ({ delivered }) => delivered === 1)
-  assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
-  assert.equal(assertOneGap(receiver, [event]).reason, 'corrupt')
+  test('a gap of damage that a killed server could not tell of is told by another one as it was, and what came since then is sent', async (t) => {
+    await using services = await openServices(['postgres'])
+    await using database = await freshDatabase(services.address('postgres'))
+    const one = { ...patient, PARTITIONS: '1' }
+    await using installation = await openInstallation({ databaseUrl: database.url, settings: one })
+    const { receiver, takeAll } = await openDown()
+    t.after(() => receiver[Symbol.asyncDispose]())
+    const owner = await installation.start()
+    const call = callerOf(owner)
+    const { receipt } = (await call('POST', '/events', anEvent('gap.damaged'))).body
+    await damageBatch(database.url, receipt.position)
+    const oldest = await call('GET', '/streams/position?at=1970-01-01T00:00:00Z')
+    const { position } = oldest.body as unknown as { position: string }
+    const body = {
+      subscriber_id: 'gap',
+      url: receiver.url,
+      filter: { event_types: ['gap.damaged'] },
+      position,
+    }
+    const { id } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
+    const untold = await shown(call, id, ({ last_gap }) => last_gap !== null)
+    assert.deepEqual([untold.last_gap?.told, untold.position], ['not_yet', position])
+    const event = anEvent('gap.damaged')
+    assert.equal((await call('POST', '/events', event)).status, 202)
+    const other = callerOf(await installation.start())
+    await receiver.count(1)
+    await owner.kill()
+    takeAll()
+    const told = await shown(other, id, ({ delivered }) => delivered === 1)
+    assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
+    assert.equal(assertOneGap(receiver, [event]).reason, 'corrupt')
+  })
 })
