@@ -1,5 +1,5 @@
--- Names that are taken, see server/src/names. The primary key is the only unique index of names: whatever makes a name
--- somebody's, such as a sign-up, inserts here in its own transaction.
+-- Names that are taken, see server/src/names. The primary key is the only unique index of names. No row is
+-- inserted beside `claims.ts`: its hash has to be with everybody before it counts.
 create table names (
   -- Normal form under which names are compared.
   key        text collate "C" primary key,
@@ -30,6 +30,7 @@ insert into name_set default values;
 -- of hashes it has applied; a claim waits for all of them.
 create table name_leases (
   process uuid primary key,
+  epoch   bigint not null,
   applied bigint not null,
   beat    bigint not null default 0
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

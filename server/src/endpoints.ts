@@ -41,6 +41,8 @@ export async function openEndpoints(
   opened: AsyncDisposableStack,
 ): Promise<Http> {
   const { accounts, operations, subscriptions } = needs
+  // Closed after HTTP, so that claims under way still learn who else answers from memory.
+  const behind = opened.use(new AsyncDisposableStack())
   const http = await openHttp(app, accounts)
   opened.defer(() => http.close())
   accounts.routes(http)
@@ -61,7 +63,7 @@ export async function openEndpoints(
   if (query && subscriptions) delivery = openStreams(app, { accounts, subscriptions, query, http }, opened)
   if (app.does('web')) await dashboard(http, fileURLToPath(new URL('../../web/dist', import.meta.url)))
   // Last, because nobody may be called as an address of ours.
-  if (app.does('names')) opened.use(await openKeeperOfNames(app, http))
+  if (app.does('names')) opened.use(behind.use(await openKeeperOfNames(app, http)).routes(http))
   return http
 }
 
@@ -139,17 +141,18 @@ function openStreams(
   return delivery
 }
 
+/** A statement of a claim that takes longer is given up; an import says its own time. */
+const nameStatementMsMax = 5_000
+
 async function openKeeperOfNames(app: Foundation, http: Http): Promise<Names> {
   const { config, database, log, metrics } = app
-  const names = await openNames({
+  return await openNames({
     ...{ log, metrics, data: config.data, settings: config.names },
-    pool: database.pool('names', { max: poolMax.names }),
+    pool: database.pool('names', { max: poolMax.names, statementMsMax: nameStatementMsMax }),
     connection: () => database.client('names lease'),
     routeWords: firstWords(http),
     logger: app.module('names'),
   })
-  names.routes(http)
-  return names
 }
 
 function openQueries({ pool, log, schemas, config, handlers: own }: Foundation): Promise<Query> {

@@ -188,6 +188,8 @@ class PostgresLog implements EventLog {
       const { rows } = await client.query(readBounds, [name])
       const first = rows[0]
       if (!first) throw unknownTopic(name)
+      // Another server may have found out first that the database was restored or promoted.
+      if (this.#topics.get(name)?.epoch !== Number(first.epoch)) await this.#loadTopics(client)
       const partitions = []
       for (const row of rows) {
         const start = Number(row.start_offset)

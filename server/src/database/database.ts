@@ -40,12 +40,18 @@ export interface Database extends AsyncDisposable {
   /** The same as an address. It holds the password: never log it. */
   url(): string
   /** Connections that are shared, at most `max`; the name is the metrics' label. */
-  pool(name: string, options: { max: number }): Pool
+  pool(name: string, options: PoolOptions): Pool
   readonly durability: DatabaseDurability
   describe(): DatabaseDescription
   status(): DatabaseStatus
   /** Observations: `status` whenever the database goes away or is back. */
   readonly news: EventEmitter<{ status: [DatabaseStatus] }>
+}
+
+export interface PoolOptions {
+  readonly max: number
+  /** Time that the database gives a statement of the pool; none if it is not said. */
+  readonly statementMsMax?: number
 }
 
 export interface DatabaseDescription {
@@ -101,8 +107,8 @@ export async function openDatabase(needs: DatabaseNeeds): Promise<Database> {
   return {
     client: (applicationName) => ({ ...client(), application_name: `pulse ${applicationName}` }),
     url: () => urlOf(client()),
-    pool(name, { max }) {
-      const pool = openPool({ name, max, client: client(), report })
+    pool(name, options) {
+      const pool = openPool({ name, ...options, client: client(), report })
       pools.add(pool)
       return pool
     },
@@ -132,11 +138,12 @@ function createTeller(to: {
   }
 }
 
-function openPool(from: { name: string; max: number; client: ClientConfig; report: Report }): Pool {
+function openPool(from: PoolOptions & { name: string; client: ClientConfig; report: Report }): Pool {
   const pool = new Pool({
     ...from.client,
     application_name: `pulse ${from.name}`,
     max: from.max,
+    ...(from.statementMsMax !== undefined && { statement_timeout: from.statementMsMax }),
     // A request that waits longer for a connection is better answered with 503.
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,

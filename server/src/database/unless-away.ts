@@ -1,8 +1,8 @@
 import { LogError } from '@pulse/log'
 import { ProblemError } from '../http/problem-error.ts'
 
-/** States of PostgreSQL that pass: no connection, no resources, shutting down, an error of the system. */
-const passing = /^(08|53|57|58)...$/
+/** States of PostgreSQL that pass: no connection, no resources, shutting down, an error of the system, a server that is not the primary any more. */
+const passing = /^((08|53|57|58)...|25006)$/
 
 /**
  * The answer of the database. Rejects with ProblemError `unavailable` if it is away, which is no mistake of ours and of

@@ -12,8 +12,8 @@ export interface NameRates {
 
 /** Whoever asks for many names is not choosing one: he is finding out which there are. */
 export interface Budgets {
-  /** Takes one name from the budgets of an address. Throws ProblemError `rate_limited`, with when to come back. */
-  take(address: string): void
+  /** Takes so many names from the budgets of an address. Throws ProblemError `rate_limited`, with when to come back. */
+  take(address: string, names?: number): void
 }
 
 const everybody = 'everybody'
@@ -35,12 +35,14 @@ export function createBudgets(rates: NameRates, report: NamesReport, now = Date.
     })
   }
   return {
-    take: (address) => {
+    take: (address, names = 1) => {
       const nowMs = now()
       const name = addressName(address)
-      takeOne(name, rates.address, nowMs)
-      if (rates.network !== null) takeOne(networkName(name), rates.network, nowMs)
-      takeOne(everybody, rates.all, nowMs)
+      for (let taken = 0; taken < names; taken++) {
+        takeOne(name, rates.address, nowMs)
+        if (rates.network !== null) takeOne(networkName(name), rates.network, nowMs)
+        takeOne(everybody, rates.all, nowMs)
+      }
     },
   }
 }

@@ -38,24 +38,33 @@ export class Checks {
 
   /** Reads a name. Throws ProblemError: `invalid_request` for none, `invalid_name` with the reason. */
   read(text: string): AskedName {
+    const { rules } = this.#needs
+    const key = this.keyOf(text)
+    const username = text.trim()
+    const refusal = rules.refusalOf(key)
+    if (refusal === 'too_short' || refusal === 'too_long')
+      throw this.#invalid(username, lengthSentence(refusal, rules.length))
+    return { username, key, refused: refusal !== undefined }
+  }
+
+  /** The key of a name, whatever the rules of today say to it. Throws as `read` does. */
+  keyOf(text: string): string {
     const username = text.trim()
     if (username === '')
       throw new ProblemError('invalid_request', 'Username is required', {
         members: { available: false, username, message: 'Username is required' },
       })
     try {
-      const key = normalForm(username, this.#needs.profile)
-      const refusal = this.#needs.rules.refusalOf(key)
-      if (refusal !== undefined && refusal !== 'reserved' && refusal !== 'offensive')
-        throw new NameFault(refusal, lengthSentence(refusal, this.#needs.rules.length))
-      return { username, key, refused: refusal !== undefined }
+      return normalForm(username, this.#needs.profile)
     } catch (error) {
       if (!(error instanceof NameFault)) throw error
-      this.#needs.report.checked('refused')
-      throw new ProblemError('invalid_name', error.message, {
-        members: { available: false, username, message: error.message },
-      })
+      throw this.#invalid(username, error.message)
     }
+  }
+
+  #invalid(username: string, message: string): ProblemError {
+    this.#needs.report.checked('refused')
+    return new ProblemError('invalid_name', message, { members: { available: false, username, message } })
   }
 
   /** Answers in the same tick where a bit is missing, else after one look-up. Rejects with ProblemError `unavailable`. */

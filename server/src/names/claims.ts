@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
 import type { EventLog } from '@pulse/log'
 import { recordsOf } from './hash-records.ts'
-import type { Lease } from './lease.ts'
+import type { HashPlace, Lease } from './lease.ts'
 import { NameHasher } from './name-hash.ts'
 import { type NamedKey, type NameStore, TooLate } from './name-store.ts'
 import type { Replica } from './replica.ts'
 import type { SharedBitmap } from './shared-bitmap.ts'
 
-/** From the hash to the commit at most: a scan for a new filter applies twice as much of the topic from before it. */
+/**
+ * From before the hash until the row is written at most, by the database's clock; a statement has 5 s besides. A scan for a
+ * new filter applies far more of the topic from before it.
+ */
 const commitMsMax = 8_000
 
 export interface NewClaim {
@@ -64,43 +67,53 @@ export class Claims {
     const { claim: found, nowMs } = await store.findClaim(from.key)
     const isRepeat = found !== undefined && claim !== null && found.claim?.equals(claim) === true
     if (found && !isRepeat) return { kind: 'taken' }
-    const offset = await this.#announce([from.key])
+    const place = await this.#announce([from.key])
     const claimedAt = found?.claimedAt ?? (await store.insert({ ...from, claim }, nowMs + commitMsMax))
     if (!claimedAt) return await this.#notInserted(from, { claim, nowMs })
-    if (!(await this.#needs.lease.everyoneHas(offset)))
-      throw new ClaimFailed('another server did not learn of the claim in time')
+    await this.#untilEveryoneHas(place, [from.key])
     return { kind: isRepeat ? 'repeated' : 'claimed', name: found?.name ?? from.name, claimedAt }
   }
 
   /** Takes all that are free; how many were. Rejects as `claim` does, and then some of them may be taken. */
   async claimAll(rows: readonly NamedKey[], by: string): Promise<number> {
-    const { store, lease } = this.#needs
+    const { store } = this.#needs
     if (rows.length === 0) return 0
     const nowMs = await store.nowMs()
-    const offset = await this.#announce(rows.map(({ key }) => key))
+    const keys = rows.map(({ key }) => key)
+    const place = await this.#announce(keys)
     const added = await store.insertAll(rows, by, nowMs + commitMsMax).catch((error: unknown) => {
       throw error instanceof TooLate ? new ClaimFailed(error.message) : error
     })
-    if (!(await lease.everyoneHas(offset)))
-      throw new ClaimFailed('another server did not learn of the names in time')
+    await this.#untilEveryoneHas(place, keys)
     return added
   }
 
-  /** Sets the bits here and tells everybody; the offset below which all of it stands. */
-  async #announce(keys: readonly string[]): Promise<number> {
+  /** The rows are committed: waits until no process can call one of the names free. Throws ClaimFailed. */
+  async #untilEveryoneHas(place: HashPlace, keys: readonly string[]): Promise<void> {
+    // A filter that has taken over since the hash was sent may not have come to it yet.
+    this.#needs.replica.add(keys)
+    const has = await this.#needs.lease.everyoneHas(place).catch((cause: unknown) => {
+      throw new ClaimFailed('who else answers from memory cannot be asked', { cause })
+    })
+    if (!has) throw new ClaimFailed('another server did not learn of the claim in time')
+  }
+
+  /** Sets the bits here and tells everybody; the place below which all of it stands. */
+  async #announce(keys: readonly string[]): Promise<HashPlace> {
     const { log, replica, shared } = this.#needs
     replica.add(keys)
     const [outcomes] = await Promise.all([
       log.append(recordsOf(keys, this.#hasher, Date.now())),
       shared?.add(keys),
     ])
-    let end = 0
+    let place: HashPlace = { epoch: 0, offset: 0 }
     for (const outcome of outcomes) {
       if (!('position' in outcome))
         throw new ClaimFailed('the log did not take the claim', { cause: outcome.error })
-      end = Math.max(end, outcome.position.offset + 1)
+      const { epoch, offset } = outcome.position
+      if (offset >= place.offset || epoch !== place.epoch) place = { epoch, offset: offset + 1 }
     }
-    return end
+    return place
   }
 
   /** Somebody was quicker, which may have been the same claim sent twice; or it was too late. */

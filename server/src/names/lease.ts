@@ -22,12 +22,27 @@ export const leaseLimits = {
   everyoneMsMax: 8_000,
 } as const
 
+/** A place in the topic of hashes. Offsets of different epochs say nothing to each other. */
+export interface HashPlace {
+  readonly epoch: number
+  readonly offset: number
+}
+
+const nowhere: HashPlace = { epoch: Number.NaN, offset: Number.POSITIVE_INFINITY }
+
+interface LeaseRow {
+  readonly process: string
+  readonly epoch: string
+  readonly applied: string
+  readonly beat: string
+}
+
 interface LeaseNeeds {
   readonly connection: () => pg.ClientConfig
-  /** Offset below which every hash is in our filter. */
-  readonly applied: () => number
+  /** Place below which every hash is in our filter. */
+  readonly applied: () => HashPlace
   /** The end of the topic of hashes now. */
-  readonly end: () => Promise<number>
+  readonly end: () => Promise<HashPlace>
   /** Whether the filter is there and follows the topic; while not, there is nothing to hold a lease for. */
   readonly follows: () => boolean
   readonly changed: (holds: boolean) => void
@@ -36,6 +51,7 @@ interface LeaseNeeds {
 /** What we saw of another process. */
 interface Other {
   readonly beat: string
+  readonly epoch: number
   readonly applied: number
   /** When we first saw this beat, by our monotonic clock. */
   readonly since: number
@@ -66,7 +82,10 @@ export class Lease {
   readonly #others = new Map<string, Other>()
   #client: pg.Client | undefined
   #state: 'outside' | 'joining' | 'inside' = 'outside'
-  #joinedAt = Number.POSITIVE_INFINITY
+  /** The end of the topic when our row was there. */
+  #joined = nowhere
+  /** What others believe that we have applied. */
+  #published = nowhere
   #behindSince: number | undefined
   #awayUntil = Number.NEGATIVE_INFINITY
   #begun = { monotonic: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }
@@ -88,7 +107,10 @@ export class Lease {
 
   /** Whether "free" may be answered from memory at this instant. */
   holds(): boolean {
-    return this.#state === 'inside' && isFresh(this.#begun)
+    if (this.#state !== 'inside' || !isFresh(this.#begun)) return false
+    // A filter that was loaded anew may be older than what others believe of it.
+    const { epoch, offset } = this.#needs.applied()
+    return epoch === this.#published.epoch && offset >= this.#published.offset
   }
 
   /** Other processes whose beat has not stood still for too long. */
@@ -98,7 +120,11 @@ export class Lease {
 
   /** The offset that others have applied, and that we should have. */
   get wanted(): number {
-    return Math.max(0, ...[...this.#others.values()].map((other) => other.applied))
+    const { epoch } = this.#needs.applied()
+    return Math.max(
+      0,
+      ...[...this.#others.values()].map((other) => (other.epoch === epoch ? other.applied : 0)),
+    )
   }
 
   /** Something was applied: whoever waits for it should hear soon. */
@@ -110,12 +136,13 @@ export class Lease {
    * Waits until every process that may answer "free" has applied what lies below the offset. Call it after the commit. False if it
    * took too long; rejects with the database's error.
    */
-  async everyoneHas(offset: number): Promise<boolean> {
+  async everyoneHas(place: HashPlace): Promise<boolean> {
     const deadline = performance.now() + leaseLimits.everyoneMsMax
+    const has = ({ epoch, applied }: Other) => epoch === place.epoch && applied >= place.offset
     for (;;) {
       // Begun after the commit, so that it sees every process that may have missed the hash.
-      await this.#look()
-      if ([...this.#others.values()].every((other) => other.applied >= offset || isGone(other))) return true
+      await answered(this.#look(), Math.max(1, deadline - performance.now()))
+      if ([...this.#others.values()].every((other) => has(other) || isGone(other))) return true
       if (performance.now() > deadline || this.#closed.signal.aborted) return false
       await delay(leaseLimits.hurryMs)
     }
@@ -168,71 +195,93 @@ export class Lease {
   }
 
   async #beat(): Promise<void> {
-    // One that cannot follow lets its lease run out: what it has applied is true until then.
-    if (!this.#needs.follows()) return
-    if (this.#state !== 'outside' && this.#isLate()) await this.#leave()
-    if (this.#state === 'outside' && performance.now() > this.#awayUntil) await this.#join()
+    // One that cannot follow lets its lease run out: what it has applied is true until then. It looks all the same.
+    const follows = this.#needs.follows()
+    if (follows) await this.#keepPlace()
     const begun = clocks()
-    const applied = this.#needs.applied()
-    const rows = await this.#ask<{ process: string; applied: string; beat: string }>(
-      `with mine as (update name_leases set beat = beat + 1, applied = $2 where process = $1 returning process)
-       select process, applied, beat from name_leases where process <> $1
-       union all select process, '0', '0' from mine`,
-      [this.#process, applied],
+    const { epoch, offset } = this.#needs.applied()
+    const rows = await this.#ask<LeaseRow>(
+      `with mine as (update name_leases set beat = beat + 1, epoch = $2, applied = $3
+         where process = $1 and $4 returning process)
+       select process, epoch, applied, beat from name_leases where process <> $1
+       union all select process, '0', '0', '0' from mine`,
+      [this.#process, epoch, offset, follows && this.#state !== 'outside'],
     )
     this.#see(rows, begun.monotonic)
-    if (this.#state === 'outside') return
+    if (!follows || this.#state === 'outside') return
     // Somebody took us for gone, or may have: then claims were acknowledged that we have not heard of.
-    if (!rows.some((row) => row.process === this.#process) || !isFresh(this.#begun)) this.#state = 'outside'
+    if (!rows.some((row) => row.process === this.#process) || !isFresh(this.#begun)) this.#forgetPlace()
     else {
       this.#begun = begun
-      if (this.#state === 'joining' && applied >= this.#joinedAt) this.#state = 'inside'
+      this.#published = { epoch, offset }
+      if (
+        this.#state === 'joining' &&
+        this.#needs.applied().epoch === this.#joined.epoch &&
+        offset >= this.#joined.offset
+      )
+        this.#state = 'inside'
     }
+  }
+
+  /** Leaves where it is too late or the log is another one, and joins where it may. */
+  async #keepPlace(): Promise<void> {
+    const { epoch } = this.#needs.applied()
+    const isOther = this.#state === 'inside' && this.#published.epoch !== epoch
+    if (this.#state !== 'outside' && (isOther || this.#isLate())) await this.#leave()
+    if (this.#state === 'outside' && performance.now() > this.#awayUntil) await this.#join()
+  }
+
+  #forgetPlace(): void {
+    this.#state = 'outside'
+    this.#joined = nowhere
+    this.#published = nowhere
+    this.#behindSince = undefined
   }
 
   /** Whether we have not come to where others are, or to where we have to be before we answer, for too long. */
   #isLate(): boolean {
-    const joining = this.#state === 'joining' ? this.#joinedAt : 0
-    if (this.#needs.applied() >= Math.max(this.wanted, joining)) this.#behindSince = undefined
+    const { epoch, offset } = this.#needs.applied()
+    const joining = this.#state === 'joining' && this.#joined.epoch === epoch ? this.#joined.offset : 0
+    if (offset >= Math.max(this.wanted, joining)) this.#behindSince = undefined
     else this.#behindSince ??= performance.now()
     return performance.now() - (this.#behindSince ?? Number.POSITIVE_INFINITY) > leaseLimits.behindMsMax
   }
 
   async #join(): Promise<void> {
-    // Durable, unlike the beats: a database that comes back from a crash must still know who answers from memory.
+    this.#forgetPlace()
     const begun = clocks()
+    // Durable, unlike the beats: a database that comes back from a crash must still know who answers from memory.
     await this.#ask('begin', [])
     await this.#ask('set local synchronous_commit = on', [])
     // A row of ours from before may count as gone: the new beat tells that claims have to wait for us again.
     await this.#ask(
-      `insert into name_leases (process, applied) values ($1, -1)
+      `insert into name_leases (process, epoch, applied) values ($1, 0, -1)
        on conflict (process) do update set beat = name_leases.beat + 1`,
       [this.#process],
     )
     await this.#ask('commit', [])
+    // Only now, so that it covers every claim that has not waited for this row.
+    this.#joined = await answered(this.#needs.end(), leaseLimits.answerMsMax)
     this.#begun = begun
     this.#state = 'joining'
-    this.#joinedAt = await this.#needs.end()
   }
 
   async #leave(): Promise<void> {
-    this.#state = 'outside'
-    this.#joinedAt = Number.POSITIVE_INFINITY
-    this.#behindSince = undefined
+    this.#forgetPlace()
     this.#awayUntil = performance.now() + leaseLimits.awayMs
     await this.#ask('delete from name_leases where process = $1', [this.#process]).catch(() => {})
   }
 
-  #see(rows: readonly { process: string; applied: string; beat: string }[], begun: number): void {
+  #see(rows: readonly LeaseRow[], begun: number): void {
     const now = performance.now()
     const seen = new Set<string>()
-    for (const { process, applied, beat } of rows) {
+    for (const { process, epoch, applied, beat } of rows) {
       if (process === this.#process) continue
       seen.add(process)
       const before = this.#others.get(process)
       const since = before?.beat === beat ? before.since : now
       const stoodMs = begun - since
-      this.#others.set(process, { beat, applied: Number(applied), since, stoodMs })
+      this.#others.set(process, { beat, epoch: Number(epoch), applied: Number(applied), since, stoodMs })
       if (stoodMs > leaseLimits.forgetMs) this.#forget(process, beat)
     }
     for (const process of this.#others.keys()) if (!seen.has(process)) this.#others.delete(process)
@@ -266,8 +315,13 @@ export class Lease {
     client.on('end', () => {
       if (this.#client === client) this.#client = undefined
     })
-    await client.connect()
-    await client.query('set synchronous_commit = off')
+    try {
+      await client.connect()
+      await answered(client.query('set synchronous_commit = off'), leaseLimits.answerMsMax)
+    } catch (error) {
+      client.end().catch(() => {})
+      throw error
+    }
     this.#client = client
     return client
   }

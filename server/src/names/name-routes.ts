@@ -75,14 +75,14 @@ function checkRoutes(http: Http, { names, canSuggest, budgets }: NameRoutesNeeds
       },
     },
     async (request) => {
-      budgets.take(request.ip)
       const { username, count } = request.query
-      const data = names.suggest(username, count)
-      if (data.length === 0 && !canSuggest())
+      // Those that are left out of a list are taken, so it tells of at least as many names as it has.
+      budgets.take(request.ip, count)
+      if (!canSuggest())
         throw new ProblemError('unavailable', 'Memory cannot tell at the moment which names are free.', {
           retryAfter: 2,
         })
-      return { data: [...data] }
+      return { data: [...names.suggest(username, count)] }
     },
   )
   http.post(

@@ -2,6 +2,7 @@ import { closeCodes } from '@pulse/protocol/close-codes'
 import { typedNameSchema } from '@pulse/protocol/name'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
 import { z } from 'zod'
+import { addressName } from '../http/address-name.ts'
 import type { Http } from '../http/http.ts'
 import { ProblemError } from '../http/problem-error.ts'
 import { takeUpgrade } from '../http/upgrade.ts'
@@ -12,6 +13,9 @@ const limits = {
   /** The longest name as JSON, with every character escaped. */
   frameBytesMax: 8_192,
   connectionsMax: 2_000,
+  connectionsPerAddressMax: 50,
+  /** Answers that a client may leave unread. */
+  unreadBytesMax: 65_536,
   /** Names that wait for the database on one socket; who types faster loses the oldest answers anyway. */
   openMax: 8,
   heartbeatMs: 30_000,
@@ -35,6 +39,8 @@ export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDispos
     clientTracking: true,
   })
   const answered = new WeakSet<WebSocket>()
+  /** Sockets by address. */
+  const open = new Map<string, number>()
   const heartbeat = setInterval(() => beat(server.clients, answered), limits.heartbeatMs)
   heartbeat.unref()
   http.get('/api/names/live', {
@@ -46,8 +52,9 @@ export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDispos
         'A WebSocket. Send `{"id": 1, "username": "ada"}`; the answer has the same `id`, and `available` as the check has it, or ' +
         '`code` and `detail` of a problem.',
     },
-    onRequest: async () => {
-      if (server.clients.size >= limits.connectionsMax)
+    onRequest: async ({ ip }) => {
+      const full = server.clients.size >= limits.connectionsMax
+      if (full || (open.get(addressName(ip)) ?? 0) >= limits.connectionsPerAddressMax)
         throw new ProblemError('rate_limited', 'Too many sockets ask for names.', { retryAfter: 10 })
     },
     handler: (request, reply) => {
@@ -57,6 +64,8 @@ export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDispos
       server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (socket) => {
         answered.add(socket)
         socket.on('pong', () => answered.add(socket))
+        count(open, addressName(address), 1)
+        socket.on('close', () => count(open, addressName(address), -1))
         serve(socket, address, needs)
       })
     },
@@ -68,6 +77,12 @@ export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDispos
       server.close()
     },
   }
+}
+
+function count(open: Map<string, number>, name: string, by: number): void {
+  const sockets = (open.get(name) ?? 0) + by
+  if (sockets === 0) open.delete(name)
+  else open.set(name, sockets)
 }
 
 /** One that has not answered the ping before is gone. */
@@ -82,7 +97,9 @@ function serve(socket: WebSocket, address: string, { names, budgets }: NameSocke
   let open = 0
   socket.on('error', () => {}) // the close that follows it tells
   const answer = (id: number, body: object) => {
-    if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ id, ...body }))
+    if (socket.readyState !== socket.OPEN) return
+    if (socket.bufferedAmount > limits.unreadBytesMax) socket.terminate()
+    else socket.send(JSON.stringify({ id, ...body }))
   }
   socket.on('message', (data: RawData, isBinary: boolean) => {
     const question = isBinary ? undefined : read(data)

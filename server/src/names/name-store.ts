@@ -259,7 +259,7 @@ async function copyNames(
   }
 }
 
-const beginImport = `begin; create temp table if not exists names_import (key text collate "C", name text) on commit delete rows`
+const beginImport = `begin; set local statement_timeout = 10000; create temp table if not exists names_import (key text collate "C", name text) on commit delete rows`
 // In the order of keys, so that two imports of the same names wait for each other instead of deadlocking.
 const takeImported = `
   insert into names (key, name, claimed_by) select distinct on (key) key, name, $1 from names_import order by key

@@ -20,8 +20,8 @@ export interface NamesWorld extends AsyncDisposable {
   readonly log: EventLog
   /** Texts of the statements that names have sent, the beats of leases left out. */
   readonly statements: string[]
-  /** Opens names and waits until they answer from memory. */
-  open(changes?: Partial<NamesNeeds['settings']> & { data?: string }): Promise<OpenedNames>
+  /** Opens names and waits until they answer from memory, unless it is `unready`. */
+  open(changes?: Partial<NamesNeeds['settings']> & { data?: string; unready?: boolean }): Promise<OpenedNames>
   /** A folder that goes with the world. */
   folder(): Promise<string>
 }
@@ -63,7 +63,7 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
   const kept = opened.move()
   return {
     ...{ pool, log, statements, folder: folderOf },
-    open: async ({ data, ...changes } = {}) => {
+    open: async ({ data, unready = false, ...changes } = {}) => {
       const place = data ?? (await folderOf())
       const names = await openNames({
         ...{ log, data: place, routeWords: ['api', 'events'], logger: pino({ level: 'silent' }) },
@@ -87,7 +87,7 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
         eventually('names answered from memory', async () => names.stats().certain || undefined, 20_000).then(
           () => {},
         )
-      await certain()
+      if (!unready) await certain()
       return { ...names, data: place, certain }
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

@@ -157,6 +157,7 @@ describe('the filter', () => {
     ['bit-flipped', (bytes: Buffer) => flip(bytes, bytes.length - 1_000)],
     ['beheaded', (bytes: Buffer) => flip(bytes, 3)],
     ['empty', () => Buffer.alloc(0)],
+    ['told of a later place', laterPlace],
   ] as const) {
     test(`is made anew from the database when its file is ${what}`, async () => {
       const data = await world.folder()
@@ -174,6 +175,22 @@ describe('the filter', () => {
       assert.ok((await stat(path)).size > 1_000)
     })
   }
+
+  test('that a stop leaves half read is not kept', async () => {
+    await using other = await openNamesWorld(services.address('postgres'))
+    await other.pool.query(
+      `insert into names (key, name, claimed_by) select n, n, 'test' from (select 'many-' || n as n from generate_series(1, 50000) n) one`,
+    )
+    const data = await other.folder()
+    const first = await other.open({ data, unready: true })
+    const pages = () => other.statements.filter((text) => text.includes('key > $1')).length
+    await eventually('the first page', async () => (pages() > 0 ? true : undefined), 20_000)
+    await first[Symbol.asyncDispose]()
+    assert.ok(pages() < 10, 'it was stopped in the middle')
+    const again = await other.open({ data })
+    const asked = Array.from({ length: 1_000 }, (_, n) => `many-${n * 50 + 1}`)
+    assert.ok((await again.checkAll(asked)).every(({ available }) => !available))
+  })
 
   test('of other names is not taken', async () => {
     const data = await world.folder()
@@ -269,6 +286,16 @@ test('names whose keys another version of Unicode would change are not served, o
   await other.pool.query(`update names set key = 'ærøskøbinG'`)
   await assert.rejects(other.open({ profile: 'username' }), /1 names would be other names \("Ærøskøbing"\)/)
 })
+
+/** The last digit of the offset up to which it has applied the log is another one. */
+function laterPlace(bytes: Buffer): Buffer {
+  const at = bytes.indexOf('"offset":') + '"offset":'.length
+  let end = at
+  while (bytes[end + 1] !== 0x2c) end++
+  const copy = Buffer.from(bytes)
+  copy[end] = (copy[end] ?? 0) === 0x30 ? 0x31 : 0x30
+  return copy
+}
 
 function flip(bytes: Buffer, at: number): Buffer {
   const copy = Buffer.from(bytes)

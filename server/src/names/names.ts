@@ -12,7 +12,7 @@ import { type ClaimOutcome, Claims } from './claims.ts'
 import { namesTopic } from './hash-records.ts'
 import { Lease } from './lease.ts'
 import { openNameRules } from './name-rules.ts'
-import { createNameStore } from './name-store.ts'
+import { createNameStore, type NameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
 import { createNames, measuredLately } from './offer.ts'
 import { Replica } from './replica.ts'
@@ -77,8 +77,8 @@ export interface Names extends AsyncDisposable {
   stats(): NameStats
   /** Makes a new filter from the database; resolves when it has taken over or was given up. */
   rebuild(): Promise<void>
-  /** Registers the routes. */
-  routes(http: Http): void
+  /** Registers the routes; disposing of what it gives ends the sockets. */
+  routes(http: Http): AsyncDisposable
 }
 
 /**
@@ -89,42 +89,18 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   await using opened = new AsyncDisposableStack()
   const { profile } = needs.settings
   const store = createNameStore(needs.pool)
-  const bound = await store.bind(profile)
-  if ('boundTo' in bound) throw profileChanged(bound.boundTo, profile)
-  await checkUnicode(store, { profile, stored: bound.unicode, version: process.versions.unicode ?? '' })
-  await needs.log.declare([namesTopic])
+  const set = await bindTo(store, profile)
+  await declareTopic(needs.log)
   const rules = opened.use(
     await openNameRules({
       ...{ path: needs.settings.rulesFile, routeWords: needs.routeWords, profile, logger: needs.logger },
     }),
   )
-  const report = createNamesReport({
-    ...{ log: needs.logger, metrics: needs.metrics },
-    observed: {
-      generation: () => replica.generation,
-      isCertain: () => lease.holds(),
-      lag: () => Math.max(0, lease.wanted - replica.applied),
-      falsePositiveRate: () => measured(),
-    },
-  })
-  const replica: Replica = new Replica({
-    ...{ log: needs.log, store, set: bound.id, profile, report },
-    expected: needs.settings.expected,
-    path: join(needs.data, 'names', 'filter'),
-    moved: () => lease.moved(),
-  })
-  const lease: Lease = new Lease({
-    connection: needs.connection,
-    applied: () => replica.applied,
-    end: async () => (await needs.log.bounds(namesTopic.name)).partitions[0]?.end ?? 0,
-    follows: () => replica.follows,
-    changed: (holds) => report.leaseChanged(holds),
-  })
+  const { replica, lease, report, measured } = createMember(needs, { store, set })
   const { bitmap } = needs.settings
   const shared =
     bitmap &&
     opened.use(await openSharedBitmap({ settings: bitmap, store, log: needs.logger, metrics: needs.metrics }))
-  const measured = measuredLately(replica)
   const checks = new Checks({
     ...{ profile, rules, store, report, shared },
     isCertain: () => lease.holds(),
@@ -136,7 +112,6 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   lease.start()
   opened.defer(() => lease.close())
   const budgets = createBudgets(needs.settings.rates, report)
-  const sockets = opened.use(new AsyncDisposableStack())
   const names = createNames({
     profile,
     store,
@@ -146,7 +121,6 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
     checks,
     claims,
     budgets,
-    sockets,
     report,
     measured,
   })
@@ -154,6 +128,54 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   opened.defer(() => seeding[Symbol.asyncDispose]())
   const parts = opened.move()
   return { ...names, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+}
+
+/** The id of the set of names. Throws ConfigError where another profile, or another Unicode, would make other keys. */
+async function bindTo(store: NameStore, profile: NameProfile): Promise<string> {
+  const bound = await store.bind(profile)
+  if ('boundTo' in bound) throw profileChanged(bound.boundTo, profile)
+  await checkUnicode(store, { profile, stored: bound.unicode, version: process.versions.unicode ?? '' })
+  return bound.id
+}
+
+/** The filter of this process and its lease, which need each other. */
+function createMember(needs: NamesNeeds, { store, set }: { store: NameStore; set: string }) {
+  const { log, settings } = needs
+  const report = createNamesReport({
+    ...{ log: needs.logger, metrics: needs.metrics },
+    observed: {
+      generation: () => replica.generation,
+      isCertain: () => lease.holds(),
+      lag: () => Math.max(0, lease.wanted - replica.applied.offset),
+      falsePositiveRate: () => measured(),
+    },
+  })
+  const replica: Replica = new Replica({
+    ...{ log, store, set, profile: settings.profile, expected: settings.expected, report },
+    path: join(needs.data, 'names', 'filter'),
+    moved: () => lease.moved(),
+  })
+  const lease: Lease = new Lease({
+    connection: needs.connection,
+    applied: () => replica.applied,
+    end: async () => {
+      const { epoch, partitions } = await log.bounds(namesTopic.name)
+      return { epoch, offset: partitions[0]?.end ?? 0 }
+    },
+    follows: () => replica.follows,
+    changed: (holds) => report.leaseChanged(holds),
+  })
+  const measured = measuredLately(replica)
+  return { replica, lease, report, measured }
+}
+
+/** One partition, so that one offset says how far; whoever made the topic with more has to make it again. */
+async function declareTopic(log: EventLog): Promise<void> {
+  await log.declare([namesTopic])
+  const { partitions } = await log.bounds(namesTopic.name)
+  if (partitions.length === namesTopic.partitions) return
+  const message = `the topic ${namesTopic.name} has ${partitions.length} partitions and must have one; delete it, and it is made anew`
+  throw new ConfigError([{ setting: 'LOG_DRIVER', message }])
 }
 
 function profileChanged(before: string, now: string): ConfigError {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { NameCheck, NameStats } from '@pulse/protocol/name'
 import { unlessAway } from '../database/unless-away.ts'
 import type { Budgets } from './budgets.ts'
@@ -16,6 +17,8 @@ import { candidates } from './suggestions.ts'
 
 /** Of a thousand candidates, which take less than a millisecond. */
 const candidatesMax = 1_000
+/** Names of a list that are judged between two turns of the event loop: about 2 ms. */
+const namesPerTurn = 2_000
 /** Longer names are nobody's wish. */
 const suggestedCharsMax = 64
 /** Measuring takes a few milliseconds, so the figure is kept for a while. */
@@ -31,7 +34,6 @@ export interface Parts {
   readonly checks: Checks
   readonly claims: Claims
   readonly budgets: Budgets
-  readonly sockets: AsyncDisposableStack
   readonly report: NamesReport
   readonly measured: () => number | undefined
 }
@@ -64,14 +66,14 @@ export function createNames(parts: Parts): Omit<Names, typeof Symbol.asyncDispos
       }
     },
     claimAll: (usernames, by) => claimAll(parts, usernames, by),
-    release: (username) => unlessAway(store.release(checks.read(username).key)),
+    release: (username) => unlessAway(store.release(checks.keyOf(username))),
     suggest: (username, count) => suggest(parts, username, count),
     stats: () => statsOf(parts),
     rebuild: () => replica.rebuild(),
     routes: (http) => {
-      const { budgets, lease, sockets } = parts
+      const { budgets, lease } = parts
       nameRoutes(http, { names, canSuggest: () => lease.holds(), budgets })
-      sockets.use(nameSocketRoute(http, { names, budgets }))
+      return nameSocketRoute(http, { names, budgets })
     },
   }
   return names
@@ -103,6 +105,8 @@ async function claimAll(
   const rows = new Map<string, NamedKey>()
   const refused: { index: number; username: string; reason: string }[] = []
   for (const [index, given] of usernames.entries()) {
+    // A beat of the lease must not wait for a long list.
+    if (index % namesPerTurn === namesPerTurn - 1) await turn()
     const read = readOrReason(checks, given)
     const { username } = read
     if ('reason' in read) refused.push({ index, username, reason: read.reason })
@@ -141,7 +145,7 @@ function statsOf({ profile, replica, lease, measured }: Parts): NameStats {
     bits: generation?.bits ?? 0,
     bits_set_ratio: generation ? generation.bitsSet / generation.bits : 0,
     false_positive_rate: { expected: generation?.expectedRate() ?? 0, measured: measured() ?? null },
-    lag: Math.max(0, lease.wanted - replica.applied),
+    lag: Math.max(0, lease.wanted - replica.applied.offset),
     servers: lease.others + Number(lease.holds()),
   }
 }

@@ -3,17 +3,23 @@ import { type EventLog, LogError, type TopicBounds } from '@pulse/log'
 import type { Hash128 } from '@pulse/log/bloom-filter'
 import { FilterGeneration, fillMax } from './filter-generation.ts'
 import { eachHash, namesTopic } from './hash-records.ts'
+import type { HashPlace } from './lease.ts'
 import { NameHasher } from './name-hash.ts'
 import type { NameStore } from './name-store.ts'
 import type { NamesReport } from './report.ts'
 import { readSnapshot, writeSnapshot } from './snapshot.ts'
 
 export const replicaLimits = {
-  /** A scan also applies the topic from so long before it began: twice what lies between a hash and its commit at most. */
-  beforeScanMs: 20_000,
+  /**
+   * A scan also applies the topic from so long before it began. Between a hash and its commit lie 13 s at most; the rest is for
+   * the clock of a broker, which dates the topic and may differ from the database's.
+   */
+  beforeScanMs: 120_000,
   /** Keys that are read and hashed between two turns of the event loop: about 5 ms. */
   pageKeys: 5_000,
   againMs: 250,
+  /** At most so long after failures in a row: what fails each time, such as a damaged batch, costs a scan. */
+  againMsMax: 30_000,
   /** How often a filter that has changed is written to disk. */
   snapshotMs: 60_000,
   /** Names that a new filter is asked for before it is taken, chosen at random. */
@@ -56,6 +62,8 @@ export class Replica {
   #next: FilterGeneration | undefined
   #applied = 0
   #epoch = 0
+  /** False once the filter on disk has led to what cannot be read. */
+  #trustsDisk = true
   #follows = false
   #rebuilding: Promise<void> | undefined
   #fillOfLastTry = 0
@@ -80,9 +88,9 @@ export class Replica {
     return this.#follows
   }
 
-  /** Every hash below this offset is in the filter. */
-  get applied(): number {
-    return this.#applied
+  /** Every hash below this place is in the filter. */
+  get applied(): HashPlace {
+    return { epoch: this.#epoch, offset: this.#applied }
   }
 
   get generation(): FilterGeneration | undefined {
@@ -107,9 +115,10 @@ export class Replica {
   /** Makes a new filter from the names in the database and takes it if it proves right. Callers share one that is on its way. */
   rebuild(): Promise<void> {
     this.#rebuilding ??= this.#build()
-      .catch((error: unknown) => this.#needs.report.rebuildFailed(error))
+      .catch((error: unknown) => {
+        if (!this.#closed.signal.aborted) this.#needs.report.rebuildFailed(error)
+      })
       .finally(() => {
-        this.#next = undefined
         this.#rebuilding = undefined
       })
     return this.#rebuilding
@@ -135,19 +144,35 @@ export class Replica {
   }
 
   async #live(): Promise<void> {
-    while (!this.#closed.signal.aborted) {
+    const { signal } = this.#closed
+    for (let failures = 0; !signal.aborted; ) {
       try {
         const bounds = await this.#needs.log.bounds(namesTopic.name)
         if (!this.#current || this.#epoch !== bounds.epoch) await this.#load(bounds)
-        await this.#follow()
+        await this.#follow(() => {
+          failures = 0
+        })
       } catch (error) {
-        // What lies between is lost to this filter, so a new one is made.
-        if (error instanceof LogError && error.code !== 'unavailable') this.#current = undefined
-        this.#needs.report.troubled(error)
+        if (signal.aborted) break
+        if (this.#distrust(error)) failures++
       }
       this.#follows = false
-      await delay(replicaLimits.againMs, undefined, { signal: this.#closed.signal }).catch(() => {})
+      const againMs = Math.min(replicaLimits.againMs * 2 ** failures, replicaLimits.againMsMax)
+      await delay(againMs, undefined, { signal }).catch(() => {})
     }
+    this.#follows = false
+  }
+
+  /**
+   * What cannot be read is lost to this filter, and to the one on disk, which leads to the same place. False where it only
+   * cannot be read now.
+   */
+  #distrust(error: unknown): boolean {
+    this.#needs.report.troubled(error)
+    if (!(error instanceof LogError) || error.code === 'unavailable') return false
+    this.#current = undefined
+    this.#trustsDisk = false
+    return true
   }
 
   async #load(bounds: TopicBounds): Promise<void> {
@@ -155,7 +180,9 @@ export class Replica {
     const started = performance.now()
     this.#current = undefined
     this.#epoch = bounds.epoch
-    const found = await readSnapshot(path, { set, profile, epoch: bounds.epoch })
+    const found = this.#trustsDisk
+      ? await readSnapshot(path, { set, profile, epoch: bounds.epoch })
+      : ({ kind: 'none' } as const)
     if (found.kind === 'read' && isWithin(found.offset, bounds)) {
       this.#current = found.generation
       this.#applied = found.offset
@@ -166,14 +193,16 @@ export class Replica {
         )
       const { generation, from } = await this.#scan(1)
       this.#current = generation
-      this.#next = undefined
       this.#applied = from
       this.#changed = true
+      this.#trustsDisk = true
+      if (this.#next === generation) this.#next = undefined
     }
     report.loaded(found.kind, this.#current, performance.now() - started)
   }
 
-  async #follow(): Promise<void> {
+  /** Applies what comes; calls back when something has. */
+  async #follow(applied: () => void): Promise<void> {
     const from = { topic: namesTopic.name, offsets: new Map([[0, this.#applied]]) }
     this.#follows = true
     this.#needs.moved()
@@ -181,6 +210,7 @@ export class Replica {
       if (batch.epoch !== this.#epoch) return
       for (const record of batch.records) eachHash(record, (hash) => this.#set(hash))
       this.#applied = batch.nextOffset
+      applied()
       this.#growIfFull()
       this.#needs.moved()
     }
@@ -192,16 +222,22 @@ export class Replica {
     const names = Math.max(await store.countRoughly(), this.#current?.namesEstimated ?? 0)
     const generation = new FilterGeneration({ number, capacity: Math.max(expected, names * 2) })
     this.#next = generation
-    const since = ((await store.nowMs()) - replicaLimits.beforeScanMs) * 1_000
-    const { partitions } = await log.bounds(namesTopic.name, Math.floor(since))
-    const hasher = new NameHasher()
-    for await (const keys of this.#pages()) for (const key of keys) generation.add(hasher.hash(key))
-    return { generation, from: partitions[0]?.since ?? 0 }
+    try {
+      const since = ((await store.nowMs()) - replicaLimits.beforeScanMs) * 1_000
+      const { partitions } = await log.bounds(namesTopic.name, Math.floor(since))
+      const hasher = new NameHasher()
+      for await (const keys of this.#pages()) for (const key of keys) generation.add(hasher.hash(key))
+      return { generation, from: partitions[0]?.since ?? 0 }
+    } catch (error) {
+      if (this.#next === generation) this.#next = undefined
+      throw error
+    }
   }
 
   async *#pages(): AsyncGenerator<readonly string[]> {
-    // No key is empty, so the first page begins with the first.
-    for (let after = ''; !this.#closed.signal.aborted; ) {
+    // No key is empty, so the first page begins with the first. Half of them would be a filter that calls the others free.
+    for (let after = ''; ; ) {
+      this.#closed.signal.throwIfAborted()
       const keys = await this.#needs.store.keysAfter(after, replicaLimits.pageKeys)
       yield keys
       const last = keys.at(-1)
@@ -217,10 +253,14 @@ export class Replica {
     this.#fillOfLastTry = before.fill
     // From the first moment on hashes go into both, so what has to be caught up with ends where we are now at the latest.
     const { generation, from } = await this.#scan(before.number + 1)
-    await this.#catchUp(generation, from)
-    await this.#verify(generation)
-    if (this.#current !== before || this.#closed.signal.aborted) return
-    this.#current = generation
+    try {
+      await this.#catchUp(generation, from)
+      await this.#verify(generation)
+      if (this.#current !== before) return
+      this.#current = generation
+    } finally {
+      if (this.#next === generation) this.#next = undefined
+    }
     this.#changed = true
     this.#fillOfLastTry = 0
     this.#needs.report.rebuilt(generation, performance.now() - started)
@@ -238,6 +278,7 @@ export class Replica {
       for (const record of batch.records) eachHash(record, (hash) => generation.add(hash))
       if (batch.nextOffset >= end) return
     }
+    this.#closed.signal.throwIfAborted()
   }
 
   /** Throws if the filter misses a name, or says "maybe" much more often than it should. */

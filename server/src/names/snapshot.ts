@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { BloomFilter } from '@pulse/log/bloom-filter'
@@ -46,9 +46,14 @@ export async function writeSnapshot(
   const temporary = `${path}.${process.pid}`
   const { words } = generation.filter
   const { number, capacity, bitsSet } = generation
+  const facts = {
+    form: 'pulse names filter 1' as const,
+    ...place,
+    ...{ number, capacity, bitsSet, words: words.length },
+  }
   const file = await open(temporary, 'w', 0o600)
   try {
-    const sha = createHash('sha256')
+    const sha = digestOf(facts)
     const live = new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
     for (let at = 0; at < live.length; at += pieceBytes) {
       // Copied, because the filter goes on changing and the digest is that of what is written.
@@ -56,12 +61,8 @@ export async function writeSnapshot(
       sha.update(piece)
       await file.write(piece, 0, piece.length, headerBytes + at)
     }
-    const header = {
-      form: 'pulse names filter 1' as const,
-      ...place,
-      ...{ number, capacity, bitsSet, words: words.length, sha256: sha.digest('hex') },
-    }
-    await file.write(Buffer.from(JSON.stringify(header).padEnd(headerBytes)), 0, headerBytes, 0)
+    const header = JSON.stringify({ ...facts, sha256: sha.digest('hex') }).padEnd(headerBytes)
+    await file.write(Buffer.from(header), 0, headerBytes, 0)
     await file.sync()
   } catch (error) {
     await file.close()
@@ -95,8 +96,9 @@ export async function readSnapshot(
   if (bytes.length !== headerBytes + header.words * 4)
     return { kind: 'refused', reason: 'its length is wrong' }
   const body = bytes.subarray(headerBytes)
-  const digest = createHash('sha256').update(body).digest('hex')
-  if (digest !== header.sha256) return { kind: 'refused', reason: 'its digest is wrong' }
+  const { sha256, ...facts } = header
+  if (digestOf(facts).update(body).digest('hex') !== sha256)
+    return { kind: 'refused', reason: 'its digest is wrong' }
   if (header.set !== wanted.set || header.profile !== wanted.profile)
     return { kind: 'refused', reason: 'it is of other names' }
   if (header.epoch !== wanted.epoch) return { kind: 'refused', reason: 'it is of another epoch of the log' }
@@ -106,6 +108,14 @@ export async function readSnapshot(
   const { number, capacity, bitsSet } = header
   const generation = new FilterGeneration({ number, capacity, bitsSet, filter: new BloomFilter(words) })
   return { kind: 'read', generation, offset: header.offset }
+}
+
+/** A digest that has begun with what the header says: a digit of it that is wrong is as bad as a bit of the filter. */
+function digestOf(facts: Omit<z.infer<typeof headerSchema>, 'sha256'>): Hash {
+  const { form, set, profile, epoch, offset, number, capacity, bitsSet, words } = facts
+  return createHash('sha256').update(
+    JSON.stringify([form, set, profile, epoch, offset, number, capacity, bitsSet, words]),
+  )
 }
 
 function headerOf(bytes: Buffer): z.infer<typeof headerSchema> | undefined {
