@@ -1,6 +1,7 @@
 import { filterNameLimits } from '@pulse/protocol/filter'
 import { frameLimits } from '@pulse/protocol/frames'
 import { limits } from '@pulse/protocol/limits'
+import { namesMax as namesPerRequestMax } from '@pulse/protocol/name'
 import { type ProblemCode, problems } from '@pulse/protocol/problem'
 import { webhookUrlCharsMax } from '@pulse/protocol/webhook'
 import {
@@ -14,6 +15,8 @@ import {
   letterLimits,
   linkSeconds,
   logDiskRatioMax,
+  nameBytesMax,
+  nameSocketLimits,
   namesMax,
   queryMsMax,
   queueLimits,
@@ -46,6 +49,7 @@ export function limitsPage(): string {
     ['Filters', filterRows()],
     ['Streams', streamRows()],
     ['Webhooks', webhookRows()],
+    ['Names', nameRows()],
     ['Connections and requests', httpRows()],
     ['Credentials', credentialRows()],
     ['Handlers', handlerRows()],
@@ -233,6 +237,31 @@ function filterRows(): readonly Row[] {
       what: 'stored filters that nothing selects, so that each is asked of every event',
       ...ofSetting('filtersUnselectiveMax', number),
       beyond: 'filter_too_wide',
+    },
+  ]
+}
+
+function nameRows(): readonly Row[] {
+  return [
+    { what: 'a name, as UTF-8', most: bytes(nameBytesMax), beyond: 'invalid_name' },
+    { what: 'names of one batch check', most: number(namesPerRequestMax.check), beyond: 'invalid_request' },
+    { what: 'names of one import', most: number(namesPerRequestMax.import), beyond: 'invalid_request' },
+    {
+      what: 'sockets that ask for names, and those of one address',
+      most: [nameSocketLimits.connectionsMax, nameSocketLimits.connectionsPerAddressMax]
+        .map(number)
+        .join(', '),
+      beyond: 'rate_limited',
+    },
+    {
+      what: 'names of one socket that wait for their answers',
+      most: number(nameSocketLimits.openMax),
+      beyond: 'an answer with `rate_limited`',
+    },
+    {
+      what: 'answers that a socket leaves unread',
+      most: bytes(nameSocketLimits.unreadBytesMax),
+      beyond: 'the connection ends',
     },
   ]
 }

@@ -9,7 +9,8 @@ import { takeUpgrade } from '../http/upgrade.ts'
 import type { Budgets } from './budgets.ts'
 import type { Names } from './names.ts'
 
-const limits = {
+/** Of the socket for those who type. */
+export const nameSocketLimits = {
   /** The longest name as JSON, with every character escaped. */
   frameBytesMax: 8_192,
   connectionsMax: 2_000,
@@ -35,13 +36,13 @@ export interface NameSocketNeeds {
 export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDisposable {
   const server = new WebSocketServer({
     noServer: true,
-    maxPayload: limits.frameBytesMax,
+    maxPayload: nameSocketLimits.frameBytesMax,
     clientTracking: true,
   })
   const answered = new WeakSet<WebSocket>()
   /** Sockets by address. */
   const open = new Map<string, number>()
-  const heartbeat = setInterval(() => beat(server.clients, answered), limits.heartbeatMs)
+  const heartbeat = setInterval(() => beat(server.clients, answered), nameSocketLimits.heartbeatMs)
   heartbeat.unref()
   http.get('/api/names/live', {
     config: { access: 'public', webSocket: true },
@@ -53,8 +54,8 @@ export function nameSocketRoute(http: Http, needs: NameSocketNeeds): AsyncDispos
         '`code` and `detail` of a problem.',
     },
     onRequest: async ({ ip }) => {
-      const full = server.clients.size >= limits.connectionsMax
-      if (full || (open.get(addressName(ip)) ?? 0) >= limits.connectionsPerAddressMax)
+      const full = server.clients.size >= nameSocketLimits.connectionsMax
+      if (full || (open.get(addressName(ip)) ?? 0) >= nameSocketLimits.connectionsPerAddressMax)
         throw new ProblemError('rate_limited', 'Too many sockets ask for names.', { retryAfter: 10 })
     },
     handler: (request, reply) => {
@@ -98,14 +99,15 @@ function serve(socket: WebSocket, address: string, { names, budgets }: NameSocke
   socket.on('error', () => {}) // the close that follows it tells
   const answer = (id: number, body: object) => {
     if (socket.readyState !== socket.OPEN) return
-    if (socket.bufferedAmount > limits.unreadBytesMax) socket.terminate()
+    if (socket.bufferedAmount > nameSocketLimits.unreadBytesMax) socket.terminate()
     else socket.send(JSON.stringify({ id, ...body }))
   }
   socket.on('message', (data: RawData, isBinary: boolean) => {
     const question = isBinary ? undefined : read(data)
     if (!question) return socket.close(closeCodes.invalid_frame, 'send {"id": 1, "username": "ada"}')
     const { id, username } = question
-    if (open >= limits.openMax) return answer(id, { code: 'rate_limited', detail: 'Wait for the answers.' })
+    if (open >= nameSocketLimits.openMax)
+      return answer(id, { code: 'rate_limited', detail: 'Wait for the answers.' })
     open++
     const check = async () => {
       budgets.take(address)

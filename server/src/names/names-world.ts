@@ -17,6 +17,8 @@ const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** Names on a database of their own, as one server has them; several may be opened on it. */
 export interface NamesWorld extends AsyncDisposable {
   readonly pool: pg.Pool
+  /** How to reach the database. */
+  readonly connection: pg.ClientConfig
   readonly log: EventLog
   /** Texts of the statements that names have sent, the beats of leases left out. */
   readonly statements: string[]
@@ -62,7 +64,7 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
   }
   const kept = opened.move()
   return {
-    ...{ pool, log, statements, folder: folderOf },
+    ...{ pool, connection, log, statements, folder: folderOf },
     open: async ({ data, unready = false, ...changes } = {}) => {
       const place = data ?? (await folderOf())
       const names = await openNames({

@@ -25,6 +25,9 @@ export const replicaLimits = {
   /** Names that a new filter is asked for before it is taken, chosen at random. */
   sampleKeys: 20_000,
   rateSamples: 100_000,
+  /** While a new filter waits for what is on its way. */
+  catchUpMsMax: 30_000,
+  lookMs: 20,
   /** A new filter may say "maybe" this much more often than arithmetic says. */
   rateRatioMax: 1.2,
 } as const
@@ -68,6 +71,7 @@ export class Replica {
   #rebuilding: Promise<void> | undefined
   #fillOfLastTry = 0
   #changed = false
+  #saving: Promise<void> = Promise.resolve()
   #closed = new AbortController()
   #run: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -285,12 +289,26 @@ export class Replica {
   async #verify(generation: FilterGeneration): Promise<void> {
     const hasher = new NameHasher()
     const sample = await this.#needs.store.sample(replicaLimits.sampleKeys)
-    if (sample.some((key) => !generation.has(hasher.hash(key))))
-      throw new Error('the new filter misses a name that the database has')
+    const isMissing = (key: string) => !generation.has(hasher.hash(key))
+    const missing = sample.filter(isMissing)
+    // A name that another server has claimed a moment ago may be a row before its hash is read here.
+    if (missing.length > 0) await this.#untilCaughtUp()
+    if (missing.some(isMissing)) throw new Error('the new filter misses a name that the database has')
     const rate = generation.measuredRate(replicaLimits.rateSamples, randomHash)
     const most = generation.expectedRate() * replicaLimits.rateRatioMax + 10 / replicaLimits.rateSamples
     if (rate > most)
       throw new Error(`the new filter says "maybe" to ${rate} of other names, not to ${most} at most`)
+  }
+
+  /** Waits until everything that the topic holds now was applied. Throws if that takes too long. */
+  async #untilCaughtUp(): Promise<void> {
+    const { signal } = this.#closed
+    const end = (await this.#needs.log.bounds(namesTopic.name)).partitions[0]?.end ?? 0
+    const deadline = performance.now() + replicaLimits.catchUpMsMax
+    while (this.#applied < end) {
+      if (performance.now() > deadline) throw new Error('the filter does not keep up with the topic')
+      await delay(replicaLimits.lookMs, undefined, { signal })
+    }
   }
 
   #growIfFull(): void {
@@ -299,7 +317,13 @@ export class Replica {
     if (fill >= fillMax && fill >= this.#fillOfLastTry * 1.1 && !this.#rebuilding) void this.rebuild()
   }
 
-  async #save(): Promise<void> {
+  /** Writes the filter to disk if it has changed, one time after the other. */
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(() => this.#write())
+    return this.#saving
+  }
+
+  async #write(): Promise<void> {
     const { path, set, profile, report } = this.#needs
     if (!this.#current || !this.#changed) return
     this.#changed = false
