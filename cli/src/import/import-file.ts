@@ -12,6 +12,7 @@ import { unreadable } from '../unreadable.ts'
 import { type BadRecord, openBadRecords } from './bad-records.ts'
 import { type Batch, inBatches } from './batches.ts'
 import { type ImportCounts, type ImportState, openImportState } from './import-state.ts'
+import { eachInOrder } from './in-order.ts'
 import { compileMapping, type Mapping, type ToEvent } from './mapping.ts'
 import { createPace, timeSpanOf } from './pace.ts'
 import { type Format, openRecords } from './records.ts'
@@ -84,37 +85,30 @@ export async function importFile(needs: ImportNeeds, request: ImportRequest): Pr
   const done = createTally(earlier?.counts)
   const before = { bytes: earlier?.place.offset ?? 0, events: done.total() }
 
-  const underWay: Promise<Settled>[] = []
-  // In the order of the file, so that what is noted as done has no hole.
-  async function finishFirst(): Promise<void> {
-    const settled = await underWay.shift()
-    if (settled === undefined) return
-    done.add(settled.counts)
-    await badRecords.add(settled.bad)
-    await stateFile.save({ place: settled.place, counts: done.counts() })
-    needs.onProgress({ bytes: settled.place.offset, bytesTotal: source.bytes, events: done.total(), before })
-  }
-
   const { replay } = request
   const batches = inBatches(source.read(earlier?.place), toEvent, {
     eventsMax: request.batchEventsMax ?? 1_000,
     pace: replay && createPace(await timeSpanOf(source.read(), toEvent), replay.overMs),
     wait: (ms) => pause(ms, needs.signal),
   })
-  try {
-    for await (const batch of batches) {
-      needs.signal.throwIfAborted()
-      while (underWay.length >= (request.inFlightMax ?? 1)) await finishFirst()
-      const settling = settle(needs, batch)
-      // Looked at in order below; one that fails before its turn must not end the process.
-      settling.catch(() => {})
-      underWay.push(settling)
-    }
-    while (underWay.length > 0) await finishFirst()
-  } finally {
-    // After a failure the others end too: their verdicts are not noted, and a repetition asks for them again.
-    await Promise.allSettled(underWay)
-  }
+  // After a failure the verdicts of what was under way are not noted, and a repetition asks for them again.
+  await eachInOrder({
+    items: batches,
+    inFlightMax: request.inFlightMax ?? 1,
+    signal: needs.signal,
+    begin: (batch) => settle(needs, batch),
+    settled: async (settled) => {
+      done.add(settled.counts)
+      await badRecords.add(settled.bad)
+      await stateFile.save({ place: settled.place, counts: done.counts() })
+      needs.onProgress({
+        bytes: settled.place.offset,
+        bytesTotal: source.bytes,
+        events: done.total(),
+        before,
+      })
+    },
+  })
   await stateFile.clear()
   const seconds = (performance.now() - startedAt) / 1000
   return { ...done.counts(), seconds, resumedAfter: earlier?.place.record ?? 0, bad: badRecords.first }

@@ -5,6 +5,7 @@
 import { type Client, type NameImport, PulseError } from '@pulse/client'
 import { limits } from '@pulse/protocol/limits'
 import { type BadRecord, openBadRecords } from './bad-records.ts'
+import { eachInOrder } from './in-order.ts'
 import { type NameEntry, type NameFileOptions, openNameFile } from './name-file.ts'
 
 export interface NamesRequest extends NameFileOptions {
@@ -44,31 +45,20 @@ export async function importNames(needs: NamesNeeds, request: NamesRequest): Pro
   const file = await openNameFile(request.file, request)
   await using refused = await openBadRecords(request.refusedFile, false)
   const done = { added: 0, present: 0, refused: 0 }
-  const underWay: Promise<Settled>[] = []
-  // In the order of the file, so that the refused ones stand in theirs.
-  async function finishFirst(): Promise<void> {
-    const settled = await underWay.shift()
-    if (settled === undefined) return
-    done.added += settled.added
-    done.present += settled.present
-    done.refused += settled.bad.length
-    await refused.add(settled.bad)
-    const names = done.added + done.present + done.refused
-    needs.onProgress({ bytes: settled.bytes, bytesTotal: file.bytes, names })
-  }
-  try {
-    for await (const batch of inBatches(file.read(), request.batchNamesMax)) {
-      needs.signal.throwIfAborted()
-      while (underWay.length >= request.inFlightMax) await finishFirst()
-      const settling = settle(needs, batch)
-      // Looked at in order above; one that fails before its turn must not end the process.
-      settling.catch(() => {})
-      underWay.push(settling)
-    }
-    while (underWay.length > 0) await finishFirst()
-  } finally {
-    await Promise.allSettled(underWay)
-  }
+  await eachInOrder({
+    items: inBatches(file.read(), request.batchNamesMax),
+    inFlightMax: request.inFlightMax,
+    signal: needs.signal,
+    begin: (batch) => settle(needs, batch),
+    settled: async (settled) => {
+      done.added += settled.added
+      done.present += settled.present
+      done.refused += settled.bad.length
+      await refused.add(settled.bad)
+      const names = done.added + done.present + done.refused
+      needs.onProgress({ bytes: settled.bytes, bytesTotal: file.bytes, names })
+    },
+  })
   return { ...done, seconds: (performance.now() - startedAt) / 1000, bad: refused.first }
 }
 
