@@ -76,7 +76,7 @@ export function measurementRoutes(http: Http, measurements: MeasurementStream): 
       tags: ['operations'],
       summary: 'Follow the measurements of this server as server-sent events',
       description:
-        'Four events every two seconds, one for each topic, the same for everyone. Ids grow; a browser that comes back within five minutes gets what it missed.',
+        'Four events every two seconds, one for each topic, the same for everyone. A browser that comes back to the same run of this server within five minutes gets what it missed.',
       headers: z.object({ 'last-event-id': z.string().optional() }).loose(),
       response: {
         200: { description: 'The stream.', content: { 'text/event-stream': { schema: z.string() } } },

@@ -52,11 +52,12 @@ async function openViewer(port: number, lastEventId?: string) {
   })
   const last = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
   socket.write(`GET /stream HTTP/1.1\r\nHost: x\r\n${last}\r\n`)
-  const ids = () => [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id))
+  const wholeIds = () => [...text.matchAll(/^id: (\w+-\d+)$/gm)].map(([, id = '']) => id)
+  const ids = () => wholeIds().map((id) => Number(id.split('-')[1]))
   const until = (what: string, holds: () => boolean) =>
     eventually(what, async () => (holds() ? true : undefined), waitMsMax)
   return {
-    ...{ socket, ids, until, text: () => text },
+    ...{ socket, ids, wholeIds, until, text: () => text },
     events: (count: number) => until(`${count} events`, () => ids().length >= count),
     [Symbol.dispose]: () => void socket.destroy(),
   }
@@ -84,7 +85,7 @@ test('BF-18 one measurement is taken for all, and everyone gets it under the sam
   for (let round = 0; round < 3; round++) opened.measurements.take()
   await one.events(16)
   await other.events(16)
-  assert.deepEqual(one.ids(), other.ids())
+  assert.deepEqual(one.wholeIds(), other.wholeIds())
   assert.ok(one.ids().every((id, at, all) => at === 0 || id > (all[at - 1] ?? 0)))
   assert.equal(opened.measurements.viewers, 2)
 })
@@ -105,24 +106,37 @@ describe('a viewer that comes back', () => {
     await first.events(4)
     opened.measurements.take()
     await first.events(8)
-    const seen = first.ids()[5]
+    const seen = first.wholeIds()[5]
     opened.measurements.take()
-    using second = await openViewer(opened.world.port, String(seen))
+    using second = await openViewer(opened.world.port, seen)
     opened.measurements.take()
     await first.events(16)
     await second.events(10)
-    assert.deepEqual(second.ids(), first.ids().slice(6))
+    assert.deepEqual(second.wholeIds(), first.wholeIds().slice(6))
   })
 
   test('after more than five minutes gets these five, and with an id that is none of ours the newest', async () => {
     await using opened = await openWorld()
+    using first = await openViewer(opened.world.port)
+    await first.events(4)
+    const [run] = (first.wholeIds()[0] ?? '').split('-')
     for (let round = 0; round < 200; round++) opened.measurements.take()
-    using long = await openViewer(opened.world.port, '1')
+    using long = await openViewer(opened.world.port, `${run}-1`)
     await long.events(measurementLimits.eventsKeptMax)
     opened.measurements.take()
     await long.events(measurementLimits.eventsKeptMax + 4)
     assert.equal(new Set(long.ids()).size, measurementLimits.eventsKeptMax + 4)
-    for (const strange of ['x', '', '-1', '1e3', '999999999999999', '9'.repeat(400)]) {
+    const strangers = [
+      'x',
+      '',
+      '7',
+      `${run}`,
+      `${run}-`,
+      `${run}--1`,
+      `${run}-1e3`,
+      `${run}-${'9'.repeat(15)}`,
+    ]
+    for (const strange of [...strangers, '9'.repeat(400)]) {
       using viewer = await openViewer(opened.world.port, strange)
       await viewer.events(4)
       opened.measurements.take()
@@ -196,20 +210,20 @@ test('what a viewer does not take at once waits in the ring, and comes in its or
     {
       ...{ start: () => {}, heartbeat: () => {}, reconnect: () => {}, close: () => {} },
       write: (bytes) => {
-        got.push(Number(/^id: (\d+)\n/.exec(bytes.toString())?.[1]))
+        got.push(Number(/^id: \w+-(\d+)\n/.exec(bytes.toString())?.[1]))
         return false
       },
       onDrain: (told) => {
         drained = told
       },
     },
-    '1',
+    undefined,
   )
   opened.measurements.take()
   assert.equal(got.length, 1)
   for (let round = 0; round < 20; round++) drained()
   assert.equal(got.length, 8)
-  assert.ok(got.every((id, at) => at === 0 || id === (got[at - 1] ?? 0) + 1 || at === 4))
+  assert.ok(got.every((id, at) => at === 0 || id === (got[at - 1] ?? 0) + 1))
   for (let round = 0; round < 160; round++) opened.measurements.take()
   for (let round = 0; round < 1_000; round++) drained()
   // One was written when there was room, then it slept: of the rest it gets what is still remembered.
@@ -248,19 +262,20 @@ test('a stop sends viewers away with the time to come back, and takes no more of
   assert.equal(((await late.json()) as { code: string }).code, 'shutting_down')
 })
 
-test('an id is never used twice, even if the clock is set back', async () => {
-  const clock = [5_000_000, 5_002_000, 1_000_000, 1_002_000, 5_002_000].map((ms) => new Date(ms))
-  const measure = () => aMeasurement({ at: clock.shift() ?? new Date(6_000_000) })
-  await using measurements = new MeasurementRing({ measure })
-  await using world = await openHttpWorld({ routes: (http) => measurementRoutes(http, measurements) })
-  for (let round = 0; round < 6; round++) measurements.take()
-  using viewer = await openViewer(world.port, '1')
-  await viewer.events(24)
-  const beats = viewer.ids().filter((_, at) => at % 4 === 0)
-  assert.deepEqual(
-    beats.map((id) => id / 4),
-    [2_500, 2_501, 2_502, 2_503, 2_504, 3_000],
-  )
+test('a viewer that comes from another run gets the newest measurement under ids of this one, whatever its number was', async () => {
+  await using opened = await openWorld()
+  using before = await openViewer(opened.world.port)
+  await before.events(4)
+  const [seen = ''] = before.wholeIds()
+  await using later = await openWorld()
+  for (const number of [1, 4, 5, 1_000_000_000]) {
+    using viewer = await openViewer(later.world.port, seen.replace(/\d+$/, String(number)))
+    await viewer.events(4)
+    later.measurements.take()
+    await viewer.events(8)
+    assert.equal(viewer.ids().length, 8, String(number))
+    assert.notEqual(viewer.wholeIds()[0]?.split('-')[0], seen.split('-')[0])
+  }
 })
 
 test('BF-19 each event keeps the original’s members; value is a percentage, figures have their units', () => {

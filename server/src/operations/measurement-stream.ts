@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { closeCodes } from '@pulse/protocol/close-codes'
 import type { Registry } from 'prom-client'
 import type { EventStreamConnection } from '../http/event-stream.ts'
@@ -52,10 +53,14 @@ interface Viewer {
 export class MeasurementRing implements MeasurementStream {
   readonly #needs: MeasurementStreamNeeds
   readonly #viewers = new Set<Viewer>()
+  /**
+   * Tells the ids of this run from those of another: after a restart, or from another server behind the same address,
+   * numbers say nothing of what a viewer has seen.
+   */
+  readonly #run = randomUUID().slice(0, 8)
   /** The last five minutes, oldest first, encoded once for all; `#first` is the number of the oldest. */
-  #ring: { readonly id: number; readonly bytes: Buffer }[] = []
-  #first = 0
-  #lastBeat = 0
+  readonly #ring: Buffer[] = []
+  #first = 1
   #taken = 0
   #timer: NodeJS.Timeout | undefined
   #isDraining = false
@@ -85,12 +90,9 @@ export class MeasurementRing implements MeasurementStream {
   }
 
   take(): void {
-    const measured = this.#needs.measure(this.viewers)
-    // From the clock, so that ids go on growing when the server starts anew; never twice, even if the clock is set back.
-    this.#lastBeat = Math.max(Math.floor(measured.at.getTime() / measurementMs), this.#lastBeat + 1)
-    for (const [topic, event] of eventsOf(measured).entries()) {
-      const id = this.#lastBeat * topicsPerMeasurement + topic
-      this.#ring.push({ id, bytes: Buffer.from(`id: ${id}\ndata: ${JSON.stringify(event)}\n\n`) })
+    for (const event of eventsOf(this.#needs.measure(this.viewers))) {
+      const id = `${this.#run}-${this.#first + this.#ring.length}`
+      this.#ring.push(Buffer.from(`id: ${id}\ndata: ${JSON.stringify(event)}\n\n`))
     }
     const surplus = Math.max(0, this.#ring.length - measurementLimits.eventsKeptMax)
     this.#ring.splice(0, surplus)
@@ -121,13 +123,12 @@ export class MeasurementRing implements MeasurementStream {
     return () => void this.#viewers.delete(viewer)
   }
 
-  /** Number of the first event behind an id; the newest measurement where the id is none of ours. */
+  /** Number of the first event behind an id; of the newest measurement where the id is none of this run. */
   #nextAfter(lastEventId: string | undefined): number {
-    const newest = this.#ring.at(-1)?.id ?? 0
-    const last = /^\d{1,15}$/.test(lastEventId ?? '') ? Number(lastEventId) : Number.NaN
-    const after = last <= newest ? last : newest - topicsPerMeasurement
-    const found = this.#ring.findIndex(({ id }) => id > after)
-    return this.#first + (found === -1 ? this.#ring.length : found)
+    const end = this.#first + this.#ring.length
+    const [, run, number = ''] = /^(\w+)-(\d{1,15})$/.exec(lastEventId ?? '') ?? []
+    const next = Number(number) + 1
+    return run === this.#run && next <= end ? next : end - topicsPerMeasurement
   }
 
   #send(viewer: Viewer): void {
@@ -137,7 +138,7 @@ export class MeasurementRing implements MeasurementStream {
       const event = this.#ring[viewer.next - this.#first]
       if (!event) return
       viewer.next++
-      viewer.full = !viewer.connection.write(event.bytes)
+      viewer.full = !viewer.connection.write(event)
     }
   }
 

@@ -5,8 +5,8 @@ import { cleared, emptyFeed, figureInWords, type Measurement, paused, shownMax, 
 const event = (value: number): Measurement => ({
   ...{ topic: 'Global Metrics', value, value_of: '', at: '2026-03-01T12:00:00Z', figures: [] },
 })
-const after = (ids: readonly number[], feed = emptyFeed) =>
-  ids.reduce((before, id) => withEvent(before, id, event(id)), feed)
+const after = (numbers: readonly number[], feed = emptyFeed, run = '9f1c2a7e') =>
+  numbers.reduce((before, number) => withEvent(before, `${run}-${number}`, event(number)), feed)
 const shown = (feed: typeof emptyFeed) => feed.shown.map(({ value }) => value)
 
 test('the newest event is first, twenty are shown, all are counted', () => {
@@ -19,6 +19,14 @@ test('the newest event is first, twenty are shown, all are counted', () => {
 test('an event that comes again after a new connection is neither shown nor counted twice', () => {
   const feed = after([5, 6, 5, 6, 7])
   assert.deepEqual([shown(feed), feed.captured], [[7, 6, 5], 3])
+})
+
+test('a server that starts anew, and counts from one again, is followed; one that is come back to brings nothing twice', () => {
+  const before = after([41, 42])
+  const anew = after([1, 2], before, '07b9d3f1')
+  assert.deepEqual([shown(anew), anew.captured], [[2, 1, 42, 41], 4])
+  const back = after([42, 43], anew)
+  assert.deepEqual([shown(back), back.captured], [[43, 2, 1, 42, 41], 5])
 })
 
 test('clearing empties the feed and its count, and goes on with what comes next', () => {

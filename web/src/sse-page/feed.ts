@@ -24,19 +24,22 @@ export const shownMax = 20
 export interface Feed {
   readonly shown: readonly Measurement[]
   readonly captured: number
-  /** Id of the newest event that came: after a new connection the server may send it once more. */
-  readonly lastId: number
+  /** The newest number that came of each run of a server: after a new connection it may be sent once more. */
+  readonly seen: ReadonlyMap<string, number>
   readonly isPaused: boolean
 }
 
-export const emptyFeed: Feed = { shown: [], captured: 0, lastId: 0, isPaused: false }
+export const emptyFeed: Feed = { shown: [], captured: 0, seen: new Map(), isPaused: false }
 
-/** The feed with one event more; while it is paused, or if the event came before, what is shown stays. */
-export function withEvent(feed: Feed, id: number, event: Measurement): Feed {
-  if (id <= feed.lastId) return feed
-  const captured = feed.captured + 1
-  if (feed.isPaused) return { ...feed, captured, lastId: id }
-  return { ...feed, captured, lastId: id, shown: [event, ...feed.shown].slice(0, shownMax) }
+/**
+ * The feed with one event more; while it is paused, or if the event came before, what is shown stays. `id` is a run of a
+ * server and a number that grows, `9f1c2a7e-42`: a server that starts anew counts from one again.
+ */
+export function withEvent(feed: Feed, id: string, event: Measurement): Feed {
+  const [run = '', number] = id.split('-')
+  if (Number(number) <= (feed.seen.get(run) ?? 0)) return feed
+  const next = { ...feed, captured: feed.captured + 1, seen: new Map(feed.seen).set(run, Number(number)) }
+  return feed.isPaused ? next : { ...next, shown: [event, ...feed.shown].slice(0, shownMax) }
 }
 
 /** The feed without events and with its count at zero; what came is not shown again. */

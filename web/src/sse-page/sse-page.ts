@@ -82,7 +82,7 @@ function connect(): void {
     showStatus('connected')
     const event = JSON.parse(data) as Measurement
     byId('last-sync').textContent = clock.format(new Date(event.at))
-    show(withEvent(feed, Number(lastEventId), event))
+    show(withEvent(feed, lastEventId, event))
   })
   source.addEventListener('error', () => {
     showStatus('disconnected')
