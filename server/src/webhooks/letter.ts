@@ -82,6 +82,12 @@ export function placeOf({ slots, slot, offset }: DeliveryRecord): PlaceInLog {
   return { topic, partition, record_offset: offset, log_epoch }
 }
 
+/** When the event was received, in milliseconds since 1970; infinite for what no stream brought. */
+export function receivedMs({ from }: Letter): number {
+  if (from.kind === 'stream') return from.record.record.receivedAt / 1_000
+  return from.kind === 'parked' ? Date.parse(from.row.received_at) : Number.POSITIVE_INFINITY
+}
+
 /** One id of an event for a webhook, the same whoever keeps it, so that it is kept once. */
 export const idOf = (webhookId: string, { topic, log_epoch, partition, record_offset }: PlaceInLog) =>
   uuidV5(webhookId, `${topic}~${log_epoch}~${partition}.${record_offset}`)

@@ -6,9 +6,11 @@ import {
   type ParkedLetter,
   type ParkedRow,
   placeOf,
+  receivedMs,
 } from './letter.ts'
+import { Lines, type Open } from './lines.ts'
 import { Parking, type ParkingNeeds } from './parking.ts'
-import { Span } from './span.ts'
+import { Sending } from './sending.ts'
 
 export interface LettersNeeds extends Pick<ParkingNeeds, 'park' | 'next'> {
   readonly concurrencyMax: number
@@ -50,21 +52,6 @@ export const letterLimits = {
   takenOutMax: 10,
 } as const
 
-/** When the event was received, in milliseconds since 1970; infinite for what no stream brought. */
-function receivedMs({ from }: Letter): number {
-  if (from.kind === 'stream') return from.record.record.receivedAt / 1_000
-  return from.kind === 'parked' ? Date.parse(from.row.received_at) : Number.POSITIVE_INFINITY
-}
-
-interface Open {
-  letter: Letter
-  attempts: number
-  /** It failed twice, or is tried again only after longer than we would wait ourselves. */
-  isLate: boolean
-  /** How many letters the receiver had taken when this one failed last or, before that, was sent. */
-  takenBefore: number | undefined
-}
-
 /**
  * The letters of one webhook that are not dealt with. Of a key only the first is sent or waits for its next attempt; the
  * others wait behind it. Different keys are sent side by side, except that nothing overtakes the message of a gap.
@@ -76,15 +63,9 @@ interface Open {
  */
 export class Letters {
   readonly #needs: LettersNeeds
-  /** By key its letters in order; only the first is sent. */
-  readonly #keys = new Map<string, Open[]>()
-  /** Keys whose first letter may be sent now. */
-  readonly #ready: string[] = []
-  readonly #span = new Span<Open>()
+  readonly #lines = new Lines()
   readonly #parking: Parking
-  readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #running = new Set<Promise<void>>()
-  readonly #stop = new AbortController()
+  readonly #sending: Sending
   /** A gap that the receiver has not been told of, and what came after it. */
   #gap: { readonly from: string; readonly behind: Letter[] } | undefined
   #count = 0
@@ -92,13 +73,16 @@ export class Letters {
   #wasFull = false
   /** A key of which more came than may wait, while nothing else was taken. */
   #overflowing: string | undefined
-  #quietUntil = 0
-  /** A timer ends the quiet. */
-  #isWaiting = false
-  #isStopping = false
 
   constructor(needs: LettersNeeds) {
     this.#needs = needs
+    this.#sending = new Sending({
+      concurrencyMax: needs.concurrencyMax,
+      attempt: (key, signal) => {
+        const open = this.#lines.first(key)
+        return open && this.#try(open, signal)
+      },
+    })
     this.#parking = new Parking({
       ...{ park: needs.park, next: needs.next, failed: needs.unread },
       loaded: (letters) => {
@@ -106,19 +90,19 @@ export class Letters {
         for (const letter of letters) this.#line(letter)
       },
       kept: (key) => {
-        if (!this.#keys.has(key)) this.#parking.load(key, 1)
+        if (!this.#lines.has(key)) this.#parking.load(key, 1)
       },
     })
   }
 
   get hasRoom(): boolean {
     const { openMax, spanMax } = letterLimits
-    const isFull = this.#count >= openMax || this.#span.length >= spanMax || this.#isOverflowing
+    const isFull = this.#count >= openMax || this.#lines.span >= spanMax || this.#isOverflowing
     if (isFull && !this.#wasFull) {
       this.#wasFull = true
       // One that has failed before may not be tried again for long.
-      for (const [first] of this.#keys.values())
-        if (first && this.#keepsOthersOut(first) && this.#isToBeBlocked(first)) this.#block(first)
+      for (const first of this.#lines.firsts())
+        if (this.#keepsOthersOut(first) && this.#isToBeBlocked(first)) this.#block(first)
     }
     return !this.#wasFull
   }
@@ -146,27 +130,19 @@ export class Letters {
 
   /** Lowers a place, per slot the next offset, to the first letter that is not dealt with. */
   lower(place: Float64Array): Float64Array {
-    return this.#span.lower(place)
+    return this.#lines.lower(place)
   }
 
   /** When the oldest event was received that is not dealt with; undefined if there is none. */
   waitingSince(): Date | undefined {
-    let oldest = Number.POSITIVE_INFINITY
-    // The first of a key is not always its oldest: it may have been redriven.
-    for (const line of this.#keys.values())
-      for (const { letter } of line) oldest = Math.min(oldest, receivedMs(letter))
+    let oldest = this.#lines.oldestMs()
     for (const letter of this.#gap?.behind ?? []) oldest = Math.min(oldest, receivedMs(letter))
     return oldest === Number.POSITIVE_INFINITY ? undefined : new Date(oldest)
   }
 
   /** Sends nothing more; resolves when what is on its way has been answered, or was called off after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    this.#isStopping = true
-    for (const timer of this.#timers) clearTimeout(timer)
-    if (graceMs === 0) this.#stop.abort()
-    const timer = setTimeout(() => this.#stop.abort(), graceMs)
-    await Promise.all(this.#running)
-    clearTimeout(timer)
+    await this.#sending.stop(graceMs)
   }
 
   #admit(letter: Letter): void {
@@ -183,58 +159,13 @@ export class Letters {
   }
 
   #line(letter: Letter): void {
-    const open: Open = { letter, attempts: 0, isLate: false, takenBefore: undefined }
-    const { key, from } = letter
-    if (from.kind === 'stream') this.#span.add(open, from.record)
-    const line = this.#keys.get(key)
-    if (line) {
-      line.push(open)
-      return
-    }
-    this.#keys.set(key, [open])
-    this.#ready.push(key)
-    this.#pump()
+    if (this.#lines.push(letter)) this.#sending.ready(letter.key)
   }
 
-  #pump(): void {
-    if (this.#isStopping) return
-    const quietMs = this.#quietUntil - performance.now()
-    if (quietMs > 0) this.#pumpAfter(quietMs)
-    else this.#sendReady()
-  }
-
-  #sendReady(): void {
-    while (this.#running.size < this.#needs.concurrencyMax) {
-      const key = this.#ready.shift()
-      if (key === undefined) return
-      const open = this.#keys.get(key)?.[0]
-      if (!open) continue
-      const run = this.#try(open)
-        // Only what keeps a letter rejects, when the webhook is another's by now.
-        .catch(() => {
-          this.#isStopping = true
-        })
-        .finally(() => {
-          this.#running.delete(run)
-          this.#pump()
-        })
-      this.#running.add(run)
-    }
-  }
-
-  #pumpAfter(ms: number): void {
-    if (this.#isWaiting) return
-    this.#isWaiting = true
-    this.#later(ms, () => {
-      this.#isWaiting = false
-      this.#pump()
-    })
-  }
-
-  async #try(open: Open): Promise<void> {
+  async #try(open: Open, signal: AbortSignal): Promise<void> {
     const { policy, random, send, taken, failed, bury, gone } = this.#needs
     open.takenBefore ??= this.#taken
-    const outcome = await send(open.letter, this.#stop.signal)
+    const outcome = await send(open.letter, signal)
     open.attempts++
     // It is another one if its key was blocked meanwhile.
     const { letter } = open
@@ -247,23 +178,19 @@ export class Letters {
         return this.#settle(open, letterLimits.takenOutMax)
       case 'again':
         failed(letter, verdict.failure)
-        if (verdict.quietMs !== undefined)
-          this.#quietUntil = Math.max(this.#quietUntil, performance.now() + verdict.quietMs)
+        if (verdict.quietMs !== undefined) this.#sending.quiet(verdict.quietMs)
         open.isLate = open.attempts > 1 || (verdict.quietMs === undefined && verdict.delayMs > policy.maxMs)
         this.#makeWay(open)
-        return this.#later(verdict.delayMs, () => {
-          this.#ready.push(letter.key)
-          this.#pump()
-        })
+        return this.#sending.readyAfter(letter.key, verdict.delayMs)
       case 'given_up':
         failed(letter, verdict.failure)
         await bury({ letter, failure: verdict.failure, attempts: open.attempts })
         return this.#settle(open, 1)
       case 'gone':
-        this.#isStopping = true
+        this.#sending.halt()
         return gone()
       case 'left':
-        this.#isStopping = true
+        this.#sending.halt()
     }
   }
 
@@ -288,8 +215,8 @@ export class Letters {
 
   #keepsOthersOut(first: Open): boolean {
     const { openMax, spanMax } = letterLimits
-    if ((this.#keys.get(first.letter.key)?.length ?? 0) > openMax / 2) return true
-    return this.#span.length > spanMax / 2 && this.#span.isFirst(first)
+    if (this.#lines.length(first.letter.key) > openMax / 2) return true
+    return this.#lines.span > spanMax / 2 && this.#lines.holdsBack(first)
   }
 
   /**
@@ -297,13 +224,10 @@ export class Letters {
    * fills the memory, so that nothing else comes that could be taken.
    */
   #putBack(first: Open, row: ParkedRow): void {
-    const { key } = first.letter
-    const line = this.#keys.get(key) ?? []
-    const others = line.filter((open) => open === first || open.letter.from.kind !== 'parked')
-    if (others.length === line.length) return
-    this.#keys.set(key, others)
-    this.#parking.putBack(key, line.length - others.length, row)
-    this.#fewer(line.length - others.length)
+    const count = this.#lines.takeBehind(first, 'parked').length
+    if (count === 0) return
+    this.#parking.putBack(first.letter.key, count, row)
+    this.#fewer(count)
   }
 
   #block(first: Open): void {
@@ -314,17 +238,11 @@ export class Letters {
       row = parked.from.row
       this.#keep(this.#needs.park(row), 0)
       first.letter = parked
-      this.#span.delete(first)
+      this.#lines.release(first)
     }
     this.#needs.blocked(first.letter)
     this.#parking.open(key, row, first.takenBefore ?? this.#taken)
-    const others = this.#keys.get(key)?.slice(1) ?? []
-    this.#keys.set(key, [first, ...others.filter(({ letter }) => letter.from.kind !== 'stream')])
-    for (const open of others) {
-      if (open.letter.from.kind !== 'stream') continue
-      this.#park(open.letter)
-      this.#span.delete(open)
-    }
+    for (const letter of this.#lines.takeBehind(first, 'stream')) this.#park(letter)
   }
 
   /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
@@ -342,23 +260,15 @@ export class Letters {
   #keep(kept: Promise<void>, count: number): void {
     kept.then(
       () => this.#fewer(count),
-      () => {
-        this.#isStopping = true
-      },
+      () => this.#sending.halt(),
     )
   }
 
   /** `countMax`: of its key, if it waits in the database, so many are taken out next. */
   #settle(open: Open, countMax: number): void {
     const { key, from } = open.letter
-    this.#span.delete(open)
-    const line = this.#keys.get(key)
-    line?.shift()
-    if (line && line.length > 0) this.#ready.push(key)
-    else {
-      this.#keys.delete(key)
-      this.#parking.load(key, countMax)
-    }
+    if (this.#lines.shift(open)) this.#sending.ready(key)
+    else this.#parking.load(key, countMax)
     if (from.kind === 'gap') this.#passGap()
     this.#fewer(1)
   }
@@ -372,20 +282,11 @@ export class Letters {
 
   #fewer(count: number): void {
     this.#count -= count
-    if (!this.#wasFull || this.#span.length > letterLimits.spanMax / 2 || this.#isOverflowing) return
+    if (!this.#wasFull || this.#lines.span > letterLimits.spanMax / 2 || this.#isOverflowing) return
     // Half of what blocked keys leave: hundreds of them would otherwise never let it go on.
     const roomMin = Math.max(1, (letterLimits.openMax - this.#parking.keys) / 2)
     if (letterLimits.openMax - this.#count < roomMin) return
     this.#wasFull = false
     this.#needs.drained()
-  }
-
-  #later(ms: number, work: () => void): void {
-    if (this.#isStopping) return
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      if (!this.#isStopping) work()
-    }, ms)
-    this.#timers.add(timer)
   }
 }
