@@ -113,6 +113,28 @@ test('two servers that start together take turns, and every file is applied once
   assert.equal(await world.one(await world.connect(), 'select count(*)::int from pulse.a'), 1)
 })
 
+test('where nothing is missing nobody waits for a server that was stopped with the lock in its hands', async () => {
+  await using world = await openWorld()
+  const [first, frozen] = [await world.connect(), await world.connect()]
+  // The file itself notes the lock under which it is applied.
+  const noting = `create table noted as select classid::int8::int as a, objid::int8::int as b from pg_locks
+    where locktype = 'advisory' and granted and pid = pg_backend_pid()`
+  const files = { '0001_a.sql': noting }
+  await migrate(first, [log(await world.folder(files))])
+  assert.equal(await world.one(frozen, 'select count(pg_advisory_lock(a, b))::int from pulse.noted'), 1)
+  const starting = await world.connect()
+  assert.deepEqual(await migrate(starting, [log(await world.folder(files))]), [])
+  const more = await world.folder({ ...files, '0002_b.sql': 'create table b (x int)' })
+  const migrating = migrate(starting, [log(more)])
+  const waits = `select count(*)::int from pg_locks where locktype = 'advisory' and not granted
+    and database = (select oid from pg_database where datname = current_database())`
+  const deadline = Date.now() + 10_000
+  while ((await world.one(first, waits)) !== 1)
+    assert.ok(Date.now() < deadline, 'it should wait for its turn')
+  await frozen.query('select pg_advisory_unlock_all()')
+  assert.equal((await migrating).length, 1)
+})
+
 test('a file that fails leaves nothing of itself, names its line, and what came before stays', async () => {
   await using world = await openWorld()
   const client = await world.connect()

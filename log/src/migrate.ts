@@ -66,38 +66,64 @@ const lock = [0x70756c73, 0x6d696772] as const
 /** Long enough for a big index of another server that migrates first. */
 const waitMsMax = 600_000
 
+/** What is still to be applied, and where it belongs. */
+interface Missing {
+  readonly set: MigrationSet
+  readonly files: readonly MigrationFile[]
+}
+
 /**
  * Brings the database forward: applies the files that are missing, set after set, each file in one transaction.
- * Servers that start together take turns by an advisory lock. Returns what was applied, nothing if all was there.
- * The client is connected and used by nobody else meanwhile. Throws MigrationError; what was applied before stays.
+ * Servers that start together take turns by an advisory lock; where nothing is missing nobody waits for it, so a server
+ * that was stopped with it in its hands does not keep others from starting. Returns what was applied, nothing if all was
+ * there. The client is connected and used by nobody else meanwhile. Throws MigrationError; what was applied before stays.
  */
 export async function migrate(
   client: ClientBase,
   sets: readonly MigrationSet[],
 ): Promise<readonly AppliedMigration[]> {
   const plans = await Promise.all(sets.map(async (set) => ({ set, files: await readFiles(set) })))
+  if ((await hasHistory(client)) && (await missingOf(client, plans)).length === 0) return []
   await takeLock(client)
   try {
-    await createSchema(client, 'pulse')
-    await client.query(`create table if not exists pulse.migrations (
-        namespace  text not null,
-        number     integer not null,
-        name       text not null,
-        checksum   text not null,
-        applied_at timestamptz not null default now(),
-        took_ms    integer not null,
-        primary key (namespace, number)
-      )`)
-    // Every set is compared before the first is changed: newer data is refused untouched.
-    const missing = []
-    for (const { set, files } of plans) missing.push({ set, files: await compare(client, set, files) })
+    await createHistory(client)
     const done: AppliedMigration[] = []
-    for (const { set, files } of missing) for (const file of files) done.push(await apply(client, set, file))
+    // Looked at again: another server may have applied some of them meanwhile.
+    for (const { set, files } of await missingOf(client, plans))
+      for (const file of files) done.push(await apply(client, set, file))
     return done
   } finally {
     // If the connection is gone, so is the lock, and the first error is the one to tell.
     await client.query('select pg_advisory_unlock($1, $2)', [...lock]).catch(() => {})
   }
+}
+
+async function hasHistory(client: ClientBase): Promise<boolean> {
+  const { rows } = await client.query(`select 1 where to_regclass('pulse.migrations') is not null`)
+  return rows.length > 0
+}
+
+async function createHistory(client: ClientBase): Promise<void> {
+  await createSchema(client, 'pulse')
+  await client.query(`create table if not exists pulse.migrations (
+      namespace  text not null,
+      number     integer not null,
+      name       text not null,
+      checksum   text not null,
+      applied_at timestamptz not null default now(),
+      took_ms    integer not null,
+      primary key (namespace, number)
+    )`)
+}
+
+/** Every set is compared before the first is changed: newer data is refused untouched. */
+async function missingOf(client: ClientBase, plans: readonly Missing[]): Promise<readonly Missing[]> {
+  const missing: Missing[] = []
+  for (const { set, files } of plans) {
+    const left = await compare(client, set, files)
+    if (left.length > 0) missing.push({ set, files: left })
+  }
+  return missing
 }
 
 async function takeLock(client: ClientBase): Promise<void> {

@@ -213,6 +213,30 @@ describe('servers that only seem dead', { concurrency: 2 }, () => {
     await untilQuiet(zombie)
     assert.deepEqual(await rowOf(), [{ enriched: { by: 'heir' } }])
   })
+
+  test('a server that is stopped while it looks after the generations of ids does not keep another one from starting', async () => {
+    await using installation = await onFreshDatabase()
+    const zombie = await installation.start()
+    const gate = await installation.connect()
+    const look = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+      and query like '%from log_id_generations where sealed_at <%'`
+    // It may as well wait here with a question that comes after: then it is let through and waited for again.
+    const isInside = async () => {
+      await gate.query('begin; lock table log_id_generations in access exclusive mode')
+      const waits = `select 1 from pg_locks where not granted and relation = 'log_id_generations'::regclass`
+      await eventually('it waits', async () => (await installation.query(waits))[0], 10_000)
+      if ((await installation.query(look)).length > 0) return true
+      await gate.query('commit')
+      return undefined
+    }
+    await eventually('it looks after the generations', isInside, 20_000)
+    zombie.process.kill('SIGSTOP')
+    await gate.query('commit')
+    await gate.end()
+    const heir = await installation.start()
+    const { status } = await callerOf(heir)('POST', '/events', { event_type: 'job.done', user_id: 'u' })
+    assert.equal(status, 202)
+  })
 })
 
 // The first event of each worker waits for the first one of every other: they are done if all work at the same time.

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { inTransaction } from './transaction.ts'
 
 /**
  * Gives the topics a new epoch if the database has begun another life since the log was last opened: another
@@ -8,32 +9,36 @@ import type pg from 'pg'
  * move into the new epoch with it. True if the epoch has changed. Rejects with PostgreSQL's error.
  */
 export async function renewEpochAfterRestore(client: pg.Client): Promise<boolean> {
-  await client.query('begin')
-  try {
+  // Looked at first without the lock: a start in the same life waits for nobody.
+  if ((await identityOf(client)).same === true) return false
+  return inTransaction(client, async () => {
     await client.query(`select pg_advisory_xact_lock(hashtextextended('pulse.log.identity', 0))`)
-    const { rows } = await client.query<{ system: string; timeline: number; same: boolean | null }>(
-      `select s.system_identifier::text as system, c.timeline_id as timeline,
-         (select i.system_identifier = s.system_identifier::text and i.timeline = c.timeline_id from log_identity i) as same
-       from pg_control_system() s, pg_control_checkpoint() c`,
-    )
-    const now = rows[0]
-    if (!now || now.same === true) {
-      await client.query('commit')
-      return false
-    }
+    const now = await identityOf(client)
+    if (now.same === true) return false
     await client.query(
       `insert into log_identity (system_identifier, timeline) values ($1, $2)
        on conflict (only_row) do update set system_identifier = excluded.system_identifier, timeline = excluded.timeline`,
       [now.system, now.timeline],
     )
-    const changed = now.same === false
-    if (changed) await renewEpochs(client)
-    await client.query('commit')
-    return changed
-  } catch (error) {
-    await client.query('rollback').catch(() => {})
-    throw error
-  }
+    if (now.same === false) await renewEpochs(client)
+    return now.same === false
+  })
+}
+
+interface Identity {
+  readonly system: string
+  readonly timeline: number
+  /** As when the log was last opened; null if it never was. */
+  readonly same: boolean | null
+}
+
+async function identityOf(client: pg.Client): Promise<Identity> {
+  const { rows } = await client.query<Identity>(
+    `select s.system_identifier::text as system, c.timeline_id as timeline,
+       (select i.system_identifier = s.system_identifier::text and i.timeline = c.timeline_id from log_identity i) as same
+     from pg_control_system() s, pg_control_checkpoint() c`,
+  )
+  return rows[0] as Identity
 }
 
 async function renewEpochs(client: pg.Client): Promise<void> {

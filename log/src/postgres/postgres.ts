@@ -24,6 +24,7 @@ import { renewEpochAfterRestore } from './log-identity.ts'
 import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
 import { readBatches, readBounds } from './statements.ts'
 import { Tail } from './tail.ts'
+import { createTopics, offsetAt } from './topics.ts'
 
 const limits = {
   /**
@@ -195,7 +196,9 @@ class PostgresLog implements EventLog {
         const start = Number(row.start_offset)
         const end = Number(row.next_offset)
         const at =
-          since === undefined ? start : await offsetAt(client, first.id, row.partition, { start, end }, since)
+          since === undefined
+            ? start
+            : await offsetAt(client, { topic: first.id, partition: row.partition }, { start, end }, since)
         partitions.push({ partition: row.partition as number, start, end, since: at })
       }
       return { topic: name, epoch: Number(first.epoch), partitions }
@@ -204,7 +207,7 @@ class PostgresLog implements EventLog {
 
   async declare(topics: readonly TopicDeclaration[]): Promise<void> {
     await this.#controlled(async (client) => {
-      for (const topic of topics) await createTopic(client, topic)
+      await createTopics(client, topics)
       await this.#loadTopics(client)
     })
   }
@@ -399,55 +402,6 @@ function missing(topic: Topic, partition: number, next: ReadonlyMap<number, numb
     partition,
     offset,
   })
-}
-
-// Topics are made under the lock of rotation, so that their heads start in the current generation.
-async function createTopic(client: pg.Client, topic: TopicDeclaration): Promise<void> {
-  await client.query('begin')
-  try {
-    await client.query(`select pg_advisory_xact_lock(hashtextextended('pulse.log.ids', 0))`)
-    const { rows } = await client.query(
-      `insert into log_topics (name, partitions, epoch) values ($1, $2, (extract(epoch from now()) * 1000)::bigint)
-       on conflict (name) do nothing returning id`,
-      [topic.name, topic.partitions],
-    )
-    if (rows[0])
-      await client.query(
-        `insert into log_heads (topic, partition, generation)
-         select $1, n, (select generation from log_id_generations where sealed_at is null)
-         from generate_series(0, $2 - 1) as n`,
-        [rows[0].id, topic.partitions],
-      )
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback').catch(() => {})
-    throw error
-  }
-}
-
-// The append time grows with the offset, so the offset of an instant is found by halving.
-async function offsetAt(
-  client: pg.Client,
-  topic: number,
-  partition: number,
-  range: { start: number; end: number },
-  since: number,
-): Promise<number> {
-  let { start: low, end: high } = range
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2)
-    const { rows } = await client.query(
-      `select base_offset, last_offset, (extract(epoch from appended_at) * 1000000)::int8 >= $4 as after from log_batches
-       where topic = $1 and partition = $2 and last_offset >= $3 order by last_offset limit 1`,
-      [topic, partition, middle, since],
-    )
-    const row = rows[0]
-    if (!row) return range.end
-    if (row.after) high = Math.min(high, Math.max(low, Number(row.base_offset)))
-    else low = Number(row.last_offset) + 1
-    if (row.after && Number(row.base_offset) <= low) return low
-  }
-  return low
 }
 
 // A day is dropped when no partition needs any of its batches; the day that is being written stays.

@@ -3,6 +3,7 @@ import { BloomFilter, hash128 } from '../bloom-filter.ts'
 import { writeUuid } from './binary.ts'
 import { dropPartition } from './day-partitions.ts'
 import { readGenerations, type SealedIds } from './id-filters.ts'
+import { inTransaction } from './transaction.ts'
 
 /**
  * Remembered ids live in generations of about `idsPerGeneration`. Inserts go to the current one only, so its
@@ -69,19 +70,21 @@ export class RememberedIds {
 }
 
 const rotationLock = `hashtextextended('pulse.log.ids', 0)`
+const droppingLock = `hashtextextended('pulse.log.ids.drop', 0)`
+
+/** Keeps the generations as they are until the transaction ends. To be called in one that a frozen server loses. */
+export async function lockRotation(client: pg.Client): Promise<void> {
+  await client.query(`select pg_advisory_xact_lock(${rotationLock})`)
+}
 
 /** Makes the first generation if there is none. Safe when several servers start at once. */
 export async function ensureFirstGeneration(client: pg.Client): Promise<void> {
-  await client.query('begin')
-  try {
-    await client.query(`select pg_advisory_xact_lock(${rotationLock})`)
-    const { rowCount } = await client.query('select 1 from log_id_generations limit 1')
-    if (rowCount === 0) await createGeneration(client, 1)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback').catch(() => {})
-    throw error
-  }
+  const isThere = async () => (await client.query('select 1 from log_id_generations limit 1')).rowCount !== 0
+  if (await isThere()) return
+  await inTransaction(client, async () => {
+    await lockRotation(client)
+    if (!(await isThere())) await createGeneration(client, 1)
+  })
 }
 
 // Made apart and attached with a check that is already true: attaching takes no lock that an append would feel.
@@ -100,26 +103,26 @@ export interface GenerationLimits {
 }
 
 /**
- * Seals a full generation, drops what is older than the window. One server does it at a time; the others return at once.
- * True if anything changed.
+ * Seals a full generation, drops what is older than the window. Each is looked for without a lock, and then done by one
+ * server at a time; the others go on at once.
  */
-export async function maintainGenerations(client: pg.Client, limits: GenerationLimits): Promise<boolean> {
-  const lock = await client.query(`select pg_try_advisory_lock(${rotationLock}) as mine`)
-  if (!lock.rows[0]?.mine) return false
-  try {
-    const rotated = await rotateIfFull(client, limits.idsPerGeneration)
-    const dropped = await dropOld(client, limits.idWindowMs)
-    return rotated || dropped
-  } finally {
-    await client.query(`select pg_advisory_unlock(${rotationLock})`)
-  }
+export async function maintainGenerations(client: pg.Client, limits: GenerationLimits): Promise<void> {
+  if ((await idsInCurrent(client)) >= limits.idsPerGeneration) await rotate(client, limits.idsPerGeneration)
+  const old = await generationsBefore(client, limits.idWindowMs)
+  if (old.length > 0) await dropGenerations(client, old)
 }
 
-async function rotateIfFull(client: pg.Client, idsMax: number): Promise<boolean> {
-  const full = await client.query<{ ids: string }>('select coalesce(sum(ids), 0) as ids from log_heads')
-  if (Number(full.rows[0]?.ids) < idsMax) return false
-  await client.query('begin')
-  try {
+async function idsInCurrent(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ ids: string }>('select coalesce(sum(ids), 0) as ids from log_heads')
+  return Number(rows[0]?.ids)
+}
+
+async function rotate(client: pg.Client, idsMax: number): Promise<void> {
+  await inTransaction(client, async () => {
+    const lock = await client.query(`select pg_try_advisory_xact_lock(${rotationLock}) as mine`)
+    // Looked at again: another server may have rotated since.
+    const ids = lock.rows[0]?.mine ? await idsInCurrent(client) : 0
+    if (ids < idsMax) return
     const { rows } = await client.query<{ generation: number }>(
       'select generation from log_id_generations where sealed_at is null',
     )
@@ -129,31 +132,41 @@ async function rotateIfFull(client: pg.Client, idsMax: number): Promise<boolean>
     await client.query('select 1 from log_heads order by topic, partition for update')
     await client.query('update log_id_generations set sealed_at = now(), ids = $2 where generation = $1', [
       current,
-      Number(full.rows[0]?.ids),
+      ids,
     ])
     await client.query('update log_heads set generation = $1, ids = 0', [current + 1])
-    await client.query('commit')
-    return true
-  } catch (error) {
-    await client.query('rollback').catch(() => {})
-    throw error
-  }
+  })
 }
 
-async function dropOld(client: pg.Client, idWindowMs: number): Promise<boolean> {
+async function generationsBefore(client: pg.Client, idWindowMs: number): Promise<readonly number[]> {
   const { rows } = await client.query<{ generation: number }>(
     'select generation from log_id_generations where sealed_at < now() - make_interval(secs => $1) order by generation',
     [idWindowMs / 1000],
   )
-  for (const { generation } of rows) {
+  return rows.map(({ generation }) => generation)
+}
+
+// Detaching a partition without blocking writers cannot be done in a transaction, so this lock is one of the session.
+// Nobody waits for it; and a frozen server, which would keep it from the others, loses its session.
+async function dropGenerations(client: pg.Client, old: readonly number[]): Promise<void> {
+  await client.query(`set idle_session_timeout = '60s'`)
+  const lock = await client.query(`select pg_try_advisory_lock(${droppingLock}) as mine`)
+  try {
+    if (lock.rows[0]?.mine) await dropEach(client, old)
+  } finally {
+    if (lock.rows[0]?.mine) await client.query(`select pg_advisory_unlock(${droppingLock})`)
+    await client.query('reset idle_session_timeout')
+  }
+}
+
+async function dropEach(client: pg.Client, old: readonly number[]): Promise<void> {
+  for (const generation of old) {
     await dropPartition(client, 'log_ids', `log_ids_${generation}`)
     // Last, so that a round that gives up before is taken up again.
     await client.query('delete from log_id_generations where generation = $1', [generation])
   }
-  if (rows.length > 0)
-    await client.query(
-      `delete from log_id_spans where not exists
-         (select 1 from log_id_generations where generation between first_generation and last_generation)`,
-    )
-  return rows.length > 0
+  await client.query(
+    `delete from log_id_spans where not exists
+       (select 1 from log_id_generations where generation between first_generation and last_generation)`,
+  )
 }
