@@ -104,7 +104,7 @@ test('a bad secret is named, and its value is nowhere in the error', async () =>
     assert.equal(JSON.stringify([error.problems, error.message]).includes(secret), false, secret)
 })
 
-test('flags go over the environment, that over .env, that over the config file, that over the default', async () => {
+test('BF-26 flags go over the environment, that over .env, that over the config file, that over the default', async () => {
   await using folder = await openFolder()
   await folder.write(
     'pulse.config.ts',
