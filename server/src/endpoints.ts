@@ -48,9 +48,11 @@ export async function openEndpoints(
   accounts.routes(http)
   operationsRoutes(http, { operations, version: app.version })
   let delivery: Delivery | undefined
+  let names: Names | undefined
   const measure = createMeasuring({
     ...{ operations, answers: () => http.answers() },
     streams: () => delivery?.streams().length ?? 0,
+    names: () => names?.counts(),
   })
   measurementRoutes(http, opened.use(openMeasurementStream({ measure, metrics: app.metrics })))
   await docsPage(http)
@@ -63,7 +65,10 @@ export async function openEndpoints(
   if (query && subscriptions) delivery = openStreams(app, { accounts, subscriptions, query, http }, opened)
   if (app.does('web')) await dashboard(http, fileURLToPath(new URL('../../web/dist', import.meta.url)))
   // Last, because nobody may be called as an address of ours.
-  if (app.does('names')) opened.use(behind.use(await openKeeperOfNames(app, http)).routes(http))
+  if (app.does('names')) {
+    names = behind.use(await openKeeperOfNames(app, http))
+    opened.use(names.routes(http))
+  }
   return http
 }
 

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { eventually } from '@pulse/dev/services/eventually'
-import { aPurchase, startJourney } from './journey.ts'
+import { aPurchase, type Journey, startJourney } from './journey.ts'
 
 const waitMsMax = 20_000
+
+// One server for all; the last test stops it.
+let journey: Journey
+before(async () => {
+  journey = await startJourney()
+})
+after(() => journey?.[Symbol.asyncDispose]())
 
 interface Measurement {
   readonly topic: string
@@ -42,7 +49,6 @@ const figure = (event: Measurement, name: string) =>
   event.figures.find((one) => one.name === name)?.value ?? undefined
 
 test('BF-17 the stream of a running server tells of itself what is true, to everybody', async () => {
-  await using journey = await startJourney()
   const { url } = journey.server
   using viewer = await follow(url)
   using other = await follow(url)
@@ -74,8 +80,54 @@ test('BF-17 the stream of a running server tells of itself what is true, to ever
   assert.deepEqual(Object.keys(first ?? {}).slice(0, 4), ['time', 'topic', 'message', 'value'])
 })
 
+test('names that are asked for and taken show in the stream and in the metrics, and wait for no processing', async () => {
+  const { url } = journey.server
+  using viewer = await follow(url)
+  await viewer.until('User Activity', (event) => figure(event, 'checked') === 0)
+  for (const username of ['ada', 'bob', 'two words'])
+    await fetch(`${url}/api/check-username?username=${encodeURIComponent(username)}`)
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/names/live`)
+  await once(socket, 'open')
+  socket.send(JSON.stringify({ id: 1, username: 'typed' }))
+  await once(socket, 'message')
+  socket.close()
+  await viewer.until('User Activity', (event) => (figure(event, 'checked') ?? 0) > 0)
+  const claim = (username: string) => journey.call('POST', '/api/names', { username })
+  assert.deepEqual(
+    [(await claim('ada')).status, (await claim('ADA')).status, (await claim('admin')).status],
+    [201, 409, 409],
+  )
+  assert.equal((await journey.call('POST', '/api/names/import', { usernames: ['bob', 'ada'] })).status, 200)
+  const claimedAt = Date.now()
+  await viewer.until('User Activity', (event) => (figure(event, 'claimed') ?? 0) > 0)
+  const metrics = await fetch(`${url}/metrics`, {
+    headers: { authorization: `Bearer ${journey.server.key}` },
+  })
+  const text = await metrics.text()
+  for (const line of [
+    'pulse_names_checks_total{outcome="refused"} 1',
+    'pulse_names_claims_total{outcome="claimed"} 1',
+    'pulse_names_claims_total{outcome="taken"} 1',
+    'pulse_names_claims_total{outcome="refused"} 1',
+    'pulse_names_imported_total{outcome="added"} 1',
+    'pulse_names_imported_total{outcome="present"} 1',
+    'pulse_http_requests_total{method="GET",route="/api/check-username",status="2xx"} 2',
+    'pulse_names_rules_broken 0',
+  ])
+    assert.ok(text.includes(`\n${line}\n`), `${line}\n${text.match(/^pulse_names_c.*$/gm)?.join('\n')}`)
+  const { backlog } = await eventually(
+    'a backlog that was measured since',
+    async () => {
+      const { body } = await journey.call('GET', '/metrics/summary')
+      const summary = body as unknown as { backlog: { events: number; measured_at: string } }
+      return Date.parse(summary.backlog.measured_at ?? '') > claimedAt + 1 ? summary : undefined
+    },
+    waitMsMax,
+  )
+  assert.equal(backlog.events, 0)
+})
+
 test('a server that is asked to stop sends its viewers away and waits for none of them', async () => {
-  await using journey = await startJourney()
   using viewer = await follow(journey.server.url)
   await viewer.until('Global Metrics', () => true)
   assert.equal(await journey.server.stop(), 0)

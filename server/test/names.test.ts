@@ -200,7 +200,9 @@ describe('names over HTTP', { concurrency: 2 }, () => {
         const metrics = await fetch(`${limited.url}/metrics`, {
           headers: { authorization: `Bearer ${limited.key}` },
         })
-        assert.match(await metrics.text(), /^pulse_names_sweeps_total 1$/m)
+        const text = await metrics.text()
+        assert.match(text, /^pulse_names_sweeps_total 1$/m)
+        assert.match(text, /^pulse_names_checks_total\{outcome="limited"\} 2$/m)
       } finally {
         await limited.stop()
       }

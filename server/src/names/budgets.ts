@@ -29,6 +29,7 @@ export function createBudgets(rates: NameRates, report: NamesReport, now = Date.
     if (rate === null) return
     const budget = limiter.take(name, rate, nowMs)
     if (budget.allowed) return
+    report.checked('limited')
     if (sweeps.take(name, { count: 1, windowMs: rate.windowMs }, nowMs).allowed) report.swept(name)
     throw new ProblemError('rate_limited', 'Too many names were asked for from there.', {
       retryAfter: budget.resetSeconds,

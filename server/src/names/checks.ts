@@ -43,7 +43,7 @@ export class Checks {
     const username = text.trim()
     const refusal = rules.refusalOf(key)
     if (refusal === 'too_short' || refusal === 'too_long')
-      throw this.#invalid(username, lengthSentence(refusal, rules.length))
+      throw invalid(username, lengthSentence(refusal, rules.length))
     return { username, key, refused: refusal !== undefined }
   }
 
@@ -58,21 +58,25 @@ export class Checks {
       return normalForm(username, this.#needs.profile)
     } catch (error) {
       if (!(error instanceof NameFault)) throw error
-      throw this.#invalid(username, error.message)
+      throw invalid(username, error.message)
     }
-  }
-
-  #invalid(username: string, message: string): ProblemError {
-    this.#needs.report.checked('refused')
-    return new ProblemError('invalid_name', message, { members: { available: false, username, message } })
   }
 
   /** Answers in the same tick where a bit is missing, else after one look-up. Rejects with ProblemError `unavailable`. */
   check(text: string): NameCheck | Promise<NameCheck> {
-    const name = this.read(text)
+    const name = this.#readToCheck(text)
     const certain = this.#needs.isCertain()
     if (!certain || !this.isSurelyFree(name)) return this.#lookUp(name, certain)
     return this.#needs.shared ? this.#askShared(name, this.#needs.shared) : this.#free(name)
+  }
+
+  #readToCheck(text: string): AskedName {
+    try {
+      return this.read(text)
+    } catch (error) {
+      this.#needs.report.checked('refused')
+      throw error
+    }
   }
 
   #free({ username }: AskedName): NameCheck {
@@ -133,6 +137,9 @@ export class Checks {
     }
   }
 }
+
+const invalid = (username: string, message: string) =>
+  new ProblemError('invalid_name', message, { members: { available: false, username, message } })
 
 const lengthSentence = (refusal: 'too_short' | 'too_long', { min, max }: NameRules['length']) =>
   refusal === 'too_short'

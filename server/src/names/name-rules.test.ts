@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
+import { Registry } from 'prom-client'
 import { ConfigError } from '../config/config.ts'
 import { type NameRules, openNameRules, SettledChanges } from './name-rules.ts'
 import { type NameProfile, normalForm } from './normal-form.ts'
@@ -16,6 +17,7 @@ interface World {
   readonly path: string
   /** What was logged, the oldest first. */
   readonly lines: readonly { readonly level: number; readonly msg: string }[]
+  readonly metrics: Registry
   refusalOf(name: string): string | undefined
 }
 
@@ -28,9 +30,16 @@ async function openWorld(t: TestContext, text?: string, profile: NameProfile = '
   const lines: { level: number; msg: string }[] = []
   const logger = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   const path = text === undefined ? undefined : file
-  const rules = await openNameRules({ path, routeWords, profile, logger, pollMs: 5 })
+  const metrics = new Registry()
+  const rules = await openNameRules({ path, routeWords, profile, logger, metrics, pollMs: 5 })
   t.after(() => rules[Symbol.asyncDispose]())
-  return { rules, path: file, lines, refusalOf: (name) => rules.refusalOf(normalForm(name, profile)) }
+  return {
+    rules,
+    path: file,
+    lines,
+    metrics,
+    refusalOf: (name) => rules.refusalOf(normalForm(name, profile)),
+  }
 }
 
 const ofRules = (rules: object): string => JSON.stringify(rules)
@@ -284,6 +293,7 @@ test('a file that cannot be used stops the start, and everything that is wrong i
     routeWords,
     profile: 'username',
     logger,
+    metrics: new Registry(),
   })
   await assert.rejects(missing, /cannot be used: it cannot be read \(ENOENT\)/)
 })
@@ -307,10 +317,12 @@ test('a change of the file holds without a start, and a broken one leaves the ru
 
   await replace(world.path, '{"reserved": ["zet')
   await until(() => world.lines.some(({ level }) => level === 50), t)
+  assert.match(await world.metrics.metrics(), /^pulse_names_rules_broken 1$/m)
   assertRefusals(world, { reserved: ['zeta'], free: ['acme'] })
 
   await replace(world.path, ofRules({ reserved: ['omega'] }))
   await until(() => world.refusalOf('omega') === 'reserved', t)
+  assert.match(await world.metrics.metrics(), /^pulse_names_rules_broken 0$/m)
   assertRefusals(world, { free: ['zeta'], reserved: ['administrator'] })
 
   await rm(world.path)

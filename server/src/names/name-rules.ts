@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { setInterval } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
 import { ConfigError } from '../config/config.ts'
 import type { NameProfile } from './normal-form.ts'
+import { createRulesReport } from './report.ts'
 import { createRuleSet, type NameLength, type NameRefusal, type RuleSet } from './rule-set.ts'
 import { noRulesFile, parseRulesFile, RulesFault } from './rules-file.ts'
 
@@ -33,16 +35,18 @@ export interface NameRulesNeeds {
   readonly routeWords: readonly string[]
   readonly profile: NameProfile
   readonly logger: Logger
+  readonly metrics: Registry
   /** How often to look for a change of the file; each second if it is not said. */
   readonly pollMs?: number
 }
 
 /**
- * Opens the rules; a change of their file holds within two seconds or so. A file that cannot be used then is logged, and
- * the rules before it stay; at the start it rejects with ConfigError.
+ * Opens the rules; a change of their file holds within two seconds or so. A file that cannot be used then is logged and
+ * shows in `pulse_names_rules_broken`, and the rules before it stay; at the start it rejects with ConfigError.
  */
 export async function openNameRules(needs: NameRulesNeeds): Promise<NameRules> {
-  const { path, logger } = needs
+  const { path, logger, metrics } = needs
+  const report = createRulesReport({ log: logger, metrics })
   const read = (text: string) => createRuleSet({ ...needs, file: parseRulesFile(text) })
   const first = path === undefined ? undefined : await readFirst(path, read)
   let rules = first?.rules ?? createRuleSet({ ...needs, file: noRulesFile })
@@ -52,10 +56,10 @@ export async function openNameRules(needs: NameRulesNeeds): Promise<NameRules> {
     if (changed === undefined) return
     try {
       rules = read(textOf(changed))
-      logger.info({ path: file }, 'the rules of names were read again')
+      report.readAgain(file)
     } catch (error) {
       if (!(error instanceof RulesFault)) throw error
-      logger.error({ path: file }, `the rules of names cannot be used, those before stay: ${error.message}`)
+      report.broken(file, error.message)
     }
   }
   const closing = new AbortController()

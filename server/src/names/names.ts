@@ -16,7 +16,7 @@ import { createNameStore, type NameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
 import { createNames, measuredLately } from './offer.ts'
 import { Replica } from './replica.ts'
-import { createNamesReport } from './report.ts'
+import { createNamesReport, type NameCounts } from './report.ts'
 import { seedNames } from './seeding.ts'
 import { type BitmapSettings, openSharedBitmap } from './shared-bitmap.ts'
 import { checkUnicode } from './unicode-version.ts'
@@ -75,6 +75,8 @@ export interface Names extends AsyncDisposable {
   /** Free names near this one, at most so many; asks memory only. Rejects with `unavailable` while memory cannot tell. */
   suggest(username: string, count: number): readonly string[]
   stats(): NameStats
+  /** What this process was asked since its start. */
+  counts(): NameCounts
   /** Makes a new filter from the database; resolves when it has taken over or was given up. */
   rebuild(): Promise<void>
   /** Registers the routes; disposing of what it gives ends the sockets. */
@@ -93,7 +95,8 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   await declareTopic(needs.log)
   const rules = opened.use(
     await openNameRules({
-      ...{ path: needs.settings.rulesFile, routeWords: needs.routeWords, profile, logger: needs.logger },
+      ...{ path: needs.settings.rulesFile, routeWords: needs.routeWords, profile },
+      ...{ logger: needs.logger, metrics: needs.metrics },
     }),
   )
   const { replica, lease, report, measured } = createMember(needs, { store, set })

@@ -1,15 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { NameCheck, NameStats } from '@pulse/protocol/name'
 import { unlessAway } from '../database/unless-away.ts'
+import { ProblemError } from '../http/problem-error.ts'
 import type { Budgets } from './budgets.ts'
 import type { Checks } from './checks.ts'
-import type { Claims } from './claims.ts'
+import type { ClaimOutcome, Claims } from './claims.ts'
 import type { Lease } from './lease.ts'
 import { nameRoutes } from './name-routes.ts'
 import type { NameRules } from './name-rules.ts'
 import { nameSocketRoute } from './name-socket.ts'
 import type { NamedKey, NameStore } from './name-store.ts'
-import type { ImportResult, Names } from './names.ts'
+import type { ClaimFrom, ImportResult, Names } from './names.ts'
 import type { NameProfile } from './normal-form.ts'
 import type { Replica } from './replica.ts'
 import type { NamesReport } from './report.ts'
@@ -40,35 +41,29 @@ export interface Parts {
 
 /** Makes everything that names offer of its parts. */
 export function createNames(parts: Parts): Omit<Names, typeof Symbol.asyncDispose> {
-  const { checks, claims, store, replica, report } = parts
+  const { checks, store, replica, report } = parts
   const names: Omit<Names, typeof Symbol.asyncDispose> = {
     check: (username) => checks.check(username),
     checkAll: async (usernames) => {
       const read = usernames.map((username) => readOrReason(checks, username))
       const answers = await checks.checkAll(read.flatMap((each) => ('reason' in each ? [] : [each])))
       let next = 0
-      return read.map((each) =>
-        'reason' in each ? { available: false, ...each } : (answers[next++] as NameCheck),
-      )
+      return read.map((each) => {
+        if (!('reason' in each)) return answers[next++] as NameCheck
+        report.checked('refused')
+        return { available: false, ...each }
+      })
     },
-    claim: async ({ username, owner = null, claimedBy, idempotencyKey }) => {
-      const started = performance.now()
-      const asked = checks.read(username)
-      if (asked.refused) return { kind: 'taken' }
-      try {
-        const { key, username: name } = asked
-        const outcome = await unlessAway(claims.claim({ key, name, owner, claimedBy, idempotencyKey }))
-        report.claimed(outcome.kind, performance.now() - started)
-        return outcome
-      } catch (error) {
-        report.claimed('failed', performance.now() - started)
-        throw error
-      }
-    },
+    claim: (from) => claim(parts, from),
     claimAll: (usernames, by) => claimAll(parts, usernames, by),
-    release: (username) => unlessAway(store.release(checks.keyOf(username))),
+    release: async (username) => {
+      const was = await unlessAway(store.release(checks.keyOf(username)))
+      if (was) report.released()
+      return was
+    },
     suggest: (username, count) => suggest(parts, username, count),
     stats: () => statsOf(parts),
+    counts: () => report.counts(),
     rebuild: () => replica.rebuild(),
     routes: (http) => {
       const { budgets, lease } = parts
@@ -94,6 +89,26 @@ function readOrReason(checks: Checks, username: string) {
     return checks.read(username)
   } catch (error) {
     return { username: username.trim(), reason: (error as Error).message }
+  }
+}
+
+async function claim({ checks, claims, report }: Parts, from: ClaimFrom): Promise<ClaimOutcome> {
+  const started = performance.now()
+  const said = (outcome: Parameters<NamesReport['claimed']>[0]) =>
+    report.claimed(outcome, performance.now() - started)
+  try {
+    const { key, username: name, refused } = checks.read(from.username)
+    if (refused) {
+      said('refused')
+      return { kind: 'taken' }
+    }
+    const { owner = null, claimedBy, idempotencyKey } = from
+    const outcome = await unlessAway(claims.claim({ key, name, owner, claimedBy, idempotencyKey }))
+    said(outcome.kind)
+    return outcome
+  } catch (error) {
+    said(error instanceof ProblemError && error.code === 'invalid_name' ? 'refused' : 'failed')
+    throw error
   }
 }
 

@@ -2,13 +2,23 @@ import type { Logger } from 'pino'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { FilterGeneration } from './filter-generation.ts'
 
-/** How a check ended. */
-export type CheckOutcome = 'free' | 'taken' | 'resolved' | 'refused' | 'unsure' | 'unavailable'
+/** How a check ended; `refused` is no valid name, `limited` one that was not answered because of a limit. */
+export type CheckOutcome = 'free' | 'taken' | 'resolved' | 'refused' | 'unsure' | 'unavailable' | 'limited'
+
+/** Names since the start, in numbers that only grow. */
+export interface NameCounts {
+  /** Checks that were answered, alone or many at once. */
+  readonly checked: number
+  /** Names that were taken, alone or by an import. */
+  readonly claimed: number
+}
 
 /** Every fact about names, one function each. */
 export interface NamesReport {
+  counts(): NameCounts
   checked(outcome: CheckOutcome): void
-  claimed(outcome: 'claimed' | 'repeated' | 'taken' | 'failed', ms: number): void
+  claimed(outcome: 'claimed' | 'repeated' | 'taken' | 'refused' | 'failed', ms: number): void
+  released(): void
   imported(added: number, present: number, refused: number): void
   /** Free names are answered from memory from now on, or no more. */
   leaseChanged(holds: boolean): void
@@ -36,6 +46,7 @@ export interface NamesObserved {
 
 /**
  * Makes the report. Metrics: `pulse_names_checks_total{outcome}`, `pulse_names_claims_total{outcome}`, `pulse_names_claim_seconds`,
+ * `pulse_names_imported_total{outcome}`, `pulse_names_released_total`,
  * `pulse_names_estimated`, `pulse_names_filter_fill_ratio`, `pulse_names_filter_bytes`, `pulse_names_filter_generation`,
  * `pulse_names_filter_false_positive_ratio`, `pulse_names_lag`,
  * `pulse_names_certain`, `pulse_names_rebuilds_total{result}`, `pulse_names_sweeps_total`.
@@ -46,7 +57,11 @@ export function createNamesReport(from: {
   observed: NamesObserved
 }): NamesReport {
   const { log } = from
-  const { checks, claims, seconds, rebuilds, sweeps } = createMetrics([from.metrics], from.observed)
+  const { checks, claims, seconds, imported, released, rebuilds, sweeps } = createMetrics(
+    [from.metrics],
+    from.observed,
+  )
+  const counts = { checked: 0, claimed: 0 }
   const filterOf = (generation: FilterGeneration) => ({
     generation: generation.number,
     names: generation.namesEstimated,
@@ -54,12 +69,23 @@ export function createNamesReport(from: {
   })
   let troubled = false
   return {
-    checked: (outcome) => checks.inc({ outcome }),
+    counts: () => ({ ...counts }),
+    checked: (outcome) => {
+      checks.inc({ outcome })
+      if (outcome !== 'limited') counts.checked++
+    },
     claimed: (outcome, ms) => {
       claims.inc({ outcome })
+      if (outcome === 'claimed') counts.claimed++
       seconds.observe(ms / 1_000)
     },
-    imported: (added, present, refused) => log.info({ added, present, refused }, 'names were imported'),
+    released: () => released.inc(),
+    imported: (added, present, refused) => {
+      for (const [outcome, count] of Object.entries({ added, present, refused }))
+        imported.inc({ outcome }, count)
+      counts.claimed += added
+      log.info({ added, present, refused }, 'names were imported')
+    },
     leaseChanged: (holds) => {
       if (holds) troubled = false
       log.info(holds ? 'free names are answered from memory' : 'every name is asked of the database')
@@ -91,6 +117,31 @@ export function createNamesReport(from: {
     seeded: (added, path) => log.info({ added, path }, 'names were taken over from a file'),
     seedingFailed: (error, path) =>
       log.error({ err: error, path }, 'names could not be taken over from a file'),
+  }
+}
+
+/** What happens to the file of rules. */
+export interface RulesReport {
+  readAgain(path: string): void
+  broken(path: string, why: string): void
+}
+
+/** Makes the report of the rules. Metric: `pulse_names_rules_broken`. */
+export function createRulesReport({ log, metrics }: { log: Logger; metrics: Registry }): RulesReport {
+  const broken = new Gauge({
+    name: 'pulse_names_rules_broken',
+    help: '1 while the file of rules cannot be used and those before it hold',
+    registers: [metrics],
+  })
+  return {
+    readAgain: (path) => {
+      broken.set(0)
+      log.info({ path }, 'the rules of names were read again')
+    },
+    broken: (path, why) => {
+      broken.set(1)
+      log.error({ path }, `the rules of names cannot be used, those before stay: ${why}`)
+    },
   }
 }
 
@@ -145,6 +196,17 @@ function createMetrics(registers: Registry[], observed: NamesObserved) {
     seconds: new Histogram({
       ...{ name: 'pulse_names_claim_seconds', help: 'From the claim to its answer', registers },
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    }),
+    imported: new Counter({
+      name: 'pulse_names_imported_total',
+      help: 'Names of imports by outcome',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    released: new Counter({
+      name: 'pulse_names_released_total',
+      help: 'Names that were let go',
+      registers,
     }),
     rebuilds: new Counter({
       name: 'pulse_names_rebuilds_total',

@@ -7,10 +7,18 @@ import type { MeasurementStream } from './measurement-stream.ts'
 import type { Operations } from './operations.ts'
 import { createBusyWatch } from './resources.ts'
 
+/** Of names. */
+interface NameCounts {
+  readonly checked: number
+  readonly claimed: number
+}
+
 export interface MeasuringNeeds {
   readonly operations: Pick<Operations, 'history' | 'backlog' | 'answerMs'>
   /** How requests were answered since the start. */
   readonly answers: () => Answers
+  /** Names since the start, in numbers that only grow; undefined where this server keeps none. */
+  readonly names: () => NameCounts | undefined
   /** Streams of subscribers that are open. */
   readonly streams: () => number
 }
@@ -19,18 +27,25 @@ export interface MeasuringNeeds {
 export function createMeasuring({
   operations,
   answers,
+  names,
   streams,
 }: MeasuringNeeds): (viewers: number) => Measured {
   const takeBusyRatio = createBusyWatch()
-  let before = { answers: answers(), ms: performance.now() }
+  const look = () => ({ answers: answers(), names: names(), ms: performance.now() })
+  let before = look()
   return (viewers) => {
-    const now = { answers: answers(), ms: performance.now() }
+    const now = look()
     // A second that has just begun would make anything a high rate.
     const seconds = Math.max(1, (now.ms - before.ms) / 1_000)
     const rate = (of: keyof Answers) => (now.answers[of] - before.answers[of]) / seconds
+    // Names open after the first measurement: they begin at nothing.
+    const namesRate = (of: keyof NameCounts) =>
+      now.names ? (now.names[of] - (before.names?.[of] ?? 0)) / seconds : null
     const rates = {
       ...{ requestsPerSecond: rate('all'), refusedPerSecond: rate('refused') },
       failedPerSecond: rate('failed'),
+      namesCheckedPerSecond: namesRate('checked'),
+      namesClaimedPerSecond: namesRate('claimed'),
     }
     before = now
     const history = operations.history(measurementMs / 1_000)

@@ -15,6 +15,7 @@ const waitMsMax = 20_000
 const aMeasurement = (more: Partial<Measured> = {}): Measured => ({
   ...{ at: new Date(), receivedPerSecond: 1_234, processedPerSecond: 617, backlogEvents: 1_234 },
   ...{ requestsPerSecond: 40, refusedPerSecond: 4, failedPerSecond: 2, streams: 3, viewers: 1 },
+  ...{ namesCheckedPerSecond: 70, namesClaimedPerSecond: 0.26 },
   ...{ busyRatio: 0.123, eventLoopP99Ms: 3.26, memoryBytes: 148_600_000, databaseMs: 0.41 },
   ...more,
 })
@@ -291,7 +292,10 @@ test('BF-19 each event keeps the original’s members; value is a percentage, fi
         '%',
         'received 1200 events/s, processed 620 events/s, waiting 1200 events',
       ],
-      ['09:05:07', 'User Activity', 85, '%', 'answered 40 requests/s, open 3 streams, watching 1 viewers'],
+      [
+        ...['09:05:07', 'User Activity', 85, '%'],
+        'answered 40 requests/s, open 3 streams, watching 1 viewers, checked 70 names/s, claimed 0.3 names/s',
+      ],
       ['09:05:07', 'Security Audit', 10, '%', 'refused 4 requests/s'],
       ['09:05:07', 'System Health', 12, '%', 'event loop p99 3.3 ms, memory 150 MB, database answer 0.4 ms'],
     ],
@@ -303,6 +307,8 @@ test('BF-19 each event keeps the original’s members; value is a percentage, fi
   assert.equal(unknown[0]?.value, null)
   assert.equal(unknown[0]?.message, 'received unknown, processed 620 events/s, waiting unknown')
   assert.equal(unknown[3]?.message, 'event loop p99 3.3 ms, memory unknown, database does not answer')
+  const withoutNames = eventsOf(aMeasurement({ namesCheckedPerSecond: null, namesClaimedPerSecond: null }))
+  assert.equal(withoutNames[1]?.message, 'answered 40 requests/s, open 3 streams, watching 1 viewers')
   const idle = eventsOf(
     aMeasurement({
       ...{ receivedPerSecond: 0, processedPerSecond: 0, backlogEvents: 0 },
@@ -315,11 +321,13 @@ test('BF-19 each event keeps the original’s members; value is a percentage, fi
   )
 })
 
-test('requests are counted by what they were answered, from one measurement to the next', async () => {
+test('requests are counted by what they were answered, and names, from one measurement to the next', async () => {
   await using world = await openHttpWorld()
+  let names: { checked: number; claimed: number } | undefined
   const measure = createMeasuring({
     answers: () => world.http.answers(),
     streams: () => 7,
+    names: () => names,
     operations: {
       history: (seconds) => {
         const at = [1, 2].slice(0, seconds)
@@ -339,7 +347,9 @@ test('requests are counted by what they were answered, from one measurement to t
   await Promise.all(Array.from({ length: 10 }, () => world.fetch('/address', { headers: asWriter })))
   await world.fetch('/broken', { headers: asWriter })
   assert.deepEqual(world.http.answers(), { all: 31, refused: 20, failed: 1 })
+  names = { checked: 31, claimed: 0 }
   const { requestsPerSecond, refusedPerSecond, failedPerSecond, ...first } = measure(2)
+  assert.deepEqual([first.namesCheckedPerSecond, first.namesClaimedPerSecond], [requestsPerSecond, 0])
   assert.ok(requestsPerSecond > 0 && requestsPerSecond <= 31)
   assert.equal(Math.round((refusedPerSecond / requestsPerSecond) * 31), 20)
   assert.equal(Math.round((failedPerSecond / requestsPerSecond) * 31), 1)
@@ -348,5 +358,8 @@ test('requests are counted by what they were answered, from one measurement to t
     [15, null, null, 7, 2],
   )
   assert.deepEqual([first.eventLoopP99Ms, first.memoryBytes, first.databaseMs], [4, null, 1.5])
-  assert.equal(measure(2).requestsPerSecond, 0)
+  const second = measure(2)
+  assert.deepEqual([second.requestsPerSecond, second.namesCheckedPerSecond], [0, 0])
+  names = undefined
+  assert.equal(measure(2).namesCheckedPerSecond, null)
 })

@@ -13,6 +13,10 @@ export interface Measured {
   readonly refusedPerSecond: number
   /** Answered 500 and above. */
   readonly failedPerSecond: number
+  /** Names that somebody asked for; null: this server keeps none. */
+  readonly namesCheckedPerSecond: number | null
+  /** Names that were taken; null as above. */
+  readonly namesClaimedPerSecond: number | null
   /** Streams of subscribers. */
   readonly streams: number
   /** Who follows the measurements. */
@@ -82,6 +86,7 @@ export function eventsOf(measured: Measured): readonly MeasurementEvent[] {
         figure('answered', requestsPerSecond, 'requests/s'),
         figure('open', measured.streams, 'streams'),
         figure('watching', measured.viewers, 'viewers'),
+        ...namesOf(measured),
       ],
     ),
     event(
@@ -98,6 +103,14 @@ export function eventsOf(measured: Measured): readonly MeasurementEvent[] {
         figure('database answer', measured.databaseMs, 'ms'),
       ],
     ),
+  ]
+}
+
+function namesOf({ namesCheckedPerSecond, namesClaimedPerSecond }: Measured): readonly Figure[] {
+  if (namesCheckedPerSecond === null) return []
+  return [
+    figure('checked', namesCheckedPerSecond, 'names/s'),
+    figure('claimed', namesClaimedPerSecond, 'names/s'),
   ]
 }
 

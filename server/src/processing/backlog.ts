@@ -12,6 +12,7 @@ interface Backlog {
 interface BacklogNeeds {
   readonly pool: pg.Pool
   readonly log: EventLog
+  /** Those of events: what other topics carry waits for nobody here. */
   readonly topics: readonly string[]
 }
 
@@ -25,10 +26,10 @@ const ageReadMsMax = 2_000
  * ages below a second are then 0. Throws LogError `unavailable` if the database or the log does not answer.
  */
 export async function readBacklog(needs: BacklogNeeds): Promise<Backlog> {
-  return needs.log.can.driver === 'postgres' ? backlogOfTables(needs.pool) : backlogOfBounds(needs)
+  return needs.log.can.driver === 'postgres' ? backlogOfTables(needs) : backlogOfBounds(needs)
 }
 
-async function backlogOfTables(pool: pg.Pool): Promise<Backlog> {
+async function backlogOfTables({ pool, topics }: BacklogNeeds): Promise<Backlog> {
   const { rows } = await ask<{ events: string; seconds: number; parked: string }>(
     pool,
     `with waiting as (
@@ -36,6 +37,7 @@ async function backlogOfTables(pool: pg.Pool): Promise<Backlog> {
          coalesce(g.next_offset, h.start_offset) as at
        from log_heads h join log_topics t on t.id = h.topic
        left join log_group_partitions g on g.group_name = $1 and g.topic = t.name and g.partition = h.partition
+       where t.name = any($2)
      )
      select coalesce(sum(events), 0) as events,
        coalesce(extract(epoch from clock_timestamp() - min(
@@ -44,7 +46,7 @@ async function backlogOfTables(pool: pg.Pool): Promise<Backlog> {
        )), 0)::float8 as seconds,
        (select count(*) from retries) as parked
      from waiting w where events > 0`,
-    [processingGroup],
+    [processingGroup, topics],
   )
   const row = rows[0]
   return {

@@ -43,6 +43,7 @@ test('a paused feed stands still and goes on counting', () => {
 
 test('figures are read with their unit', () => {
   assert.equal(figureInWords({ name: 'received', value: 1_200, unit: 'events/s' }), '1,200 events/s received')
+  assert.equal(figureInWords({ name: 'checked', value: 12, unit: 'names/s' }), '12 names/s checked')
   assert.equal(figureInWords({ name: 'memory', value: 150, unit: 'MB' }), 'memory 150 MB')
   assert.equal(figureInWords({ name: 'watching', value: 1, unit: 'viewers' }), '1 viewer watching')
   assert.equal(figureInWords({ name: 'refused', value: 1, unit: 'requests/s' }), '1 requests/s refused')

@@ -54,7 +54,7 @@ export function figureInWords({ name, value, unit }: Figure): string {
   const number = value.toLocaleString('en')
   const counted = value === 1 && !unit.includes('/') ? unit.replace(/s$/, '') : unit
   // What is counted or done stands behind its number, what is a thing before it.
-  return /^(received|processed|waiting|answered|open|watching|refused)$/.test(name)
+  return /^(received|processed|waiting|answered|open|watching|refused|checked|claimed)$/.test(name)
     ? `${number} ${counted} ${name}`
     : `${name} ${number} ${unit}`
 }
