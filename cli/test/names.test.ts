@@ -107,12 +107,26 @@ test('the client repeats a claim whose answer was lost, and it is the same claim
 test('a name that was let go is free again; one that nobody has cannot be let go', async () => {
   const username = fresh('heidi')
   await server.client.names.claim({ username })
-  await server.client.names.release(username)
+  const unasked = await server.pulse(['names', 'release', username])
+  assert.deepEqual([unasked.exitCode, unasked.stdout], [2, ''])
+  assert.equal((await server.client.names.check(username)).available, false)
+  const ran = await server.pulse(['names', 'release', username, '--yes'])
+  assert.deepEqual([ran.exitCode, ran.stdout, ran.stderr], [0, `${username} is free.\n`, ''])
   assert.equal((await server.client.names.check(username)).available, true)
-  await assert.rejects(
-    server.client.names.release(username),
-    (error) => error instanceof PulseError && error.code === 'not_found',
-  )
+  const again = await server.pulse(['names', 'release', username, '--yes', '--json'])
+  assert.deepEqual([again.exitCode, documentOf(again.stderr).code], [5, 'not_found'])
+})
+
+test('every name that can be claimed can be let go, also one that no address can have in its path', async () => {
+  for (const username of ['.', '..', 'a%2fb', 'a/../b', 'a?b#c', 'a&b=c+d', '%']) {
+    await server.client.names.claim({ username })
+    await server.client.names.release(username)
+    assert.equal((await server.client.names.check(username)).available, true, username)
+    await assert.rejects(
+      server.client.names.release(username),
+      (error) => error instanceof PulseError && error.code === 'not_found',
+    )
+  }
 })
 
 test('suggestions are free names near one, as many as were asked for', async () => {

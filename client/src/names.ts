@@ -87,8 +87,8 @@ export function createNames(transport: Transport): Names {
     },
     // Not repeated when its fate is unknown: the second time it would be told as missing, or take somebody else's.
     release: async (username, how) => {
-      const path = `/api/names/${encodeURIComponent(username)}`
-      await send({ method: 'DELETE', path, repeatable: false }, how)
+      const query = new URLSearchParams({ username })
+      await send({ method: 'DELETE', path: '/api/names', query, repeatable: false }, how)
     },
     suggestions: async (username, { count } = {}, how) => {
       const query = new URLSearchParams({ username })

@@ -1,6 +1,7 @@
 import { type NameStats, type NameVerdict, PulseError } from '@pulse/client'
 import { Command } from 'commander'
 import { type Cli, connect } from '../cli.ts'
+import { confirm } from '../confirm.ts'
 import { exitCodes } from '../exit-code.ts'
 import { CommandError } from '../failure.ts'
 import { group } from '../group.ts'
@@ -10,7 +11,10 @@ import { namesImport } from './names-import.ts'
 /** `pulse names`: which names are free, and taking them. */
 export function names(cli: Cli): Command {
   return group('names', 'find out which names are free, and take them', {
-    commands: [namesCheck(cli), namesClaim(cli), namesImport(cli), namesStats(cli), namesRebuild(cli)],
+    commands: [
+      ...[namesCheck(cli), namesClaim(cli), namesRelease(cli), namesImport(cli)],
+      ...[namesStats(cli), namesRebuild(cli)],
+    ],
     examples: [
       'names check ada.lovelace',
       'names claim ada.lovelace --owner user_42',
@@ -99,6 +103,23 @@ function namesClaim(cli: Cli): Command {
           terminal.note(`Free: ${error.suggestions.map(printable).join(', ')}`)
         throw error
       }
+    })
+}
+
+function namesRelease(cli: Cli): Command {
+  return new Command('release')
+    .description('let go of a name: it is free for everybody again')
+    .argument('<name>', 'the name')
+    .option('--yes', 'do not ask')
+    .addHelpText('before', 'Examples:\n  pulse names release ada.lovelace --yes\n')
+    .action(async (username: string, options: { yes?: boolean }, command: Command) => {
+      const { client, terminal, signal } = await connect(cli, command)
+      const question = `Let go of ${printable(username)}? Whoever is quickest can take it.`
+      await confirm(cli, question, options.yes === true)
+      await client.names.release(username, { signal })
+      if (terminal.json)
+        return terminal.document('pulse.names.release.v1', { data: { username, released: true } })
+      terminal.print(`${printable(username)} is free.`)
     })
 }
 

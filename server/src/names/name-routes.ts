@@ -136,19 +136,20 @@ function claimRoutes(http: Http, { names }: NameRoutesNeeds): void {
     },
   )
   http.delete(
-    '/api/names/:username',
+    '/api/names',
     {
       config: { access: 'names' },
       schema: {
         tags,
         summary: 'Let go of a name',
         description: 'From now on it is free, after a look-up: its bits stay until the next filter is made.',
-        params: z.object({ username: typedNameSchema }),
+        // Not in the path: every client takes `.` and `..` out of one, and proxies decode a slash.
+        querystring: z.object({ username: typedNameSchema }),
         response: { 204: z.null(), 404: problemAnswer('Nobody has it.'), ...problems },
       },
     },
     async (request, reply) => {
-      if (!(await names.release(request.params.username)))
+      if (!(await names.release(request.query.username)))
         throw new ProblemError('not_found', 'Nobody has this name.')
       reply.code(204)
       return null
