@@ -339,6 +339,11 @@ function webhookRows(): readonly Row[] {
       most: number(letterLimits.parkedMax),
       beyond: 'dead letters at once; while nothing else is taken, no more are read',
     },
+    {
+      what: 'of them, behind keys that were blocked while nothing was taken and several keys were refused',
+      most: number(letterLimits.doubtedMax),
+      beyond: 'no more are read; the log keeps them',
+    },
   ]
 }
 

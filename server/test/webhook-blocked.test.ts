@@ -265,10 +265,31 @@ describe('keys that are not taken', { concurrency: 2 }, () => {
     assert.equal(cameOf(receiver, 'bad'), 1)
   })
 
+  test('several keys that are never taken, and fill the memory together, hold up no other, and come in order once they are taken', async () => {
+    let isBad = true
+    await using receiver = await openReceiver(({ event }, response) => {
+      void response.writeHead(isBad && event.user_id.startsWith('bad') ? 500 : 200).end()
+    })
+    await using world = await openBlocked(receiver)
+    const bad = ['bad_0', 'bad_1', 'bad_2', 'bad_3']
+    // Nothing of others comes in until some of them have made way.
+    for (let n = 0; n < 3; n++) await world.post(bad.flatMap((user) => fill(user, 100)))
+    await world.post(fill('good', 20))
+    await comes(receiver, 'good', 20)
+    await parkedOf(world, (parked) => parked >= 600)
+    for (const user of bad) assert.equal(cameOf(receiver, user), 1)
+    isBad = false
+    for (const user of bad) await comes(receiver, user, 300)
+    assert.deepEqual(orderFaults(receiver.requests), [])
+    assert.equal(receiver.atOnceOfKey(), 1)
+    assert.equal((await parkedOf(world, (parked) => parked === 0)).given_up, 0)
+  })
+
   test('an outage parks nothing: the log keeps what comes', async () => {
     let isDown = true
     await using receiver = await openReceiver((_request, response) => {
-      void response.writeHead(isDown ? 500 : 200).end()
+      if (isDown) response.destroy()
+      else response.end()
     })
     await using world = await openBlocked(receiver)
     await world.post(Array.from({ length: 2_000 }, (_, n) => `user_${n % 4}`))

@@ -3,6 +3,23 @@ import type { DeliveryRecord } from '../delivery/delivery.ts'
 import { uuidV5 } from '../intake/uuid-v5.ts'
 import type { Failure } from './attempts.ts'
 
+/** Of one webhook. */
+export const letterLimits = {
+  /** Letters that have not been dealt with, beyond which no more are taken: an outage costs no more memory. */
+  openMax: 1_000,
+  /** Letters from the first open one of a partition to its last: a crash sends so many again. */
+  spanMax: 10_000,
+  /** Events that wait in the database. Those of blocked keys beyond are dead letters at once, or wait in the log. */
+  parkedMax: 100_000,
+  /** Of keys that were blocked on a doubt: in an outage so many would be copied for nothing. Those beyond wait in the log. */
+  doubtedMax: 10_000,
+  /**
+   * So many of a blocked key are taken out at a time once one of it was taken; else only one: the receiver may refuse the
+   * others too, and those of a hundred keys would leave no room for anything else.
+   */
+  takenOutMax: 10,
+} as const
+
 /** Something on its way to the receiver. */
 export interface Letter {
   /** The `webhook-id`: the same for every attempt. */

@@ -114,12 +114,64 @@ test('an event behind which the most that may be was taken is blocked when it fa
   assert.deepEqual([world.counted.parked, world.place()], [1, 10_001])
 })
 
-test('an outage that fills the memory with several keys parks nothing', async () => {
-  await using world = openLetters(() => answered(500))
+const silent: Outcome = { kind: 'failed', failure: { errorClass: 'Connect', message: 'nobody is there' } }
+
+for (const [what, outcome] of [
+  ['without answers', silent],
+  ['behind a proxy', answered(502)],
+] as const)
+  test(`an outage ${what} that fills the memory with several keys parks nothing`, async () => {
+    await using world = openLetters(() => outcome)
+    for (const key of ['a', 'b', 'c', 'd']) world.add(key, 250)
+    assert.equal(world.letters.hasRoom, false)
+    await until('they have failed often', () => world.counted.failed > 100)
+    assert.deepEqual([world.letters.hasRoom, world.counted.parked], [false, 0])
+    assert.equal(world.letters.stalled, undefined)
+  })
+
+test('several keys that are refused, and fill the memory before others come, hold up no other', async () => {
+  await using world = openLetters(({ key }) => answered(key === 'good' ? 200 : 500))
   for (const key of ['a', 'b', 'c', 'd']) world.add(key, 250)
   assert.equal(world.letters.hasRoom, false)
-  await until('they have failed often', () => world.counted.failed > 100)
-  assert.deepEqual([world.letters.hasRoom, world.counted.parked], [false, 0])
+  await until('there is room again', () => world.letters.hasRoom)
+  world.add('good', 20)
+  await until('the others are taken', () => world.counted.taken === 20)
+  assert.equal(world.counted.dead, 0)
+})
+
+test('so do those that were refused often before the memory was full, and are tried again in an hour', async () => {
+  const failures = new Map<string, number>()
+  const answer = ({ key }: Letter) => {
+    const before = failures.get(key) ?? 0
+    failures.set(key, before + 1)
+    return answered(500, before === 4 ? 3_600_000 : undefined)
+  }
+  await using world = openLetters(answer)
+  for (const key of ['a', 'b', 'c', 'd']) world.add(key, 1)
+  await until('all are refused five times', () => world.counted.failed === 20)
+  for (const key of ['a', 'b', 'c', 'd']) world.add(key, 249)
+  await until('there is room again', () => world.letters.hasRoom)
+  assert.equal(world.counted.parked, 1_000)
+})
+
+test('of a receiver that refuses everything a tenth of what may be is parked, and no more before it takes some', async () => {
+  await using world = openLetters(({ key }) => answered(key === 'good' ? 200 : 500))
+  const { letters, counted } = world
+  const keys = Array.from({ length: 20 }, (_, n) => `bad_${n}`)
+  const isStalled = () => {
+    // As the stream does: more comes only where there is room.
+    for (const key of keys) if (letters.hasRoom) world.add(key, 50)
+    return letters.stalled !== undefined
+  }
+  await until('it is stalled', isStalled)
+  const { failed, parked } = counted
+  assert.ok(parked >= 10_000 && parked <= 11_100, `${parked} are parked`)
+  await until('they have failed often', () => counted.failed > failed + 200)
+  assert.deepEqual([letters.hasRoom, counted.parked, counted.dead], [false, parked, 0])
+  assert.match(letters.stalled ?? '', /^\d+ events wait behind keys that it does not take, and all others/)
+  letters.add(redriven('good'))
+  await until('there is room again', () => letters.hasRoom)
+  assert.equal(letters.stalled, undefined)
 })
 
 test('what is too much of a blocked key waits in the log, unless others are taken: then it is dead letters', async () => {
@@ -136,4 +188,18 @@ test('what is too much of a blocked key waits in the log, unless others are take
   world.add('bad', 1)
   await until('it is a dead letter', () => world.counted.dead === 1)
   assert.equal(world.counted.parked, 101_000)
+})
+
+test('what is too much of a key that waits for an hour is no dead letter because others are taken, before it fails again', async () => {
+  await using world = openLetters(({ key }) => (key === 'bad' ? answered(500, 3_600_000) : answered(200)))
+  for (let n = 1; n <= 202; n++) {
+    world.add('bad', 500)
+    await nextTurn()
+  }
+  await until('all of it is parked', () => world.counted.parked === 101_000)
+  world.letters.add(redriven('good'))
+  await until('another one is taken', () => world.counted.taken === 1)
+  world.add('bad', 1)
+  await until('it is parked too', () => world.counted.parked === 101_001)
+  assert.deepEqual([world.letters.hasRoom, world.counted.dead], [false, 0])
 })

@@ -1,8 +1,10 @@
 import { decide, type Failure, type Outcome, type RetryPolicy } from './attempts.ts'
+import { fateOf, isRefusal, isRefusedOften, type Standing, standingOf, tooManyParked } from './blocking.ts'
 import {
   type FoundKey,
   type GivenUp,
   type Letter,
+  letterLimits,
   type ParkedLetter,
   type ParkedRow,
   placeOf,
@@ -34,31 +36,12 @@ export interface LettersNeeds extends Pick<ParkingNeeds, 'park' | 'next'> {
   readonly unread: (error: unknown) => void
 }
 
-/** Of one webhook. */
-export const letterLimits = {
-  /** Letters that have not been dealt with, beyond which no more are taken: an outage costs no more memory. */
-  openMax: 1_000,
-  /** Letters from the first open one of a partition to its last: a crash sends so many again. */
-  spanMax: 10_000,
-  /**
-   * Events that one webhook keeps in the database. Those of blocked keys beyond are dead letters at once, but where the
-   * receiver has taken nothing else since then, no more are taken in.
-   */
-  parkedMax: 100_000,
-  /**
-   * So many of a blocked key are taken out at a time once one of it was taken; else only one: the receiver may refuse the
-   * others too, and those of a hundred keys would leave no room for anything else.
-   */
-  takenOutMax: 10,
-} as const
-
 /**
  * The letters of one webhook that are not dealt with. Of a key only the first is sent or waits for its next attempt; the
  * others wait behind it. Different keys are sent side by side, except that nothing overtakes the message of a gap.
  *
- * A key whose first letter fails while the receiver takes those of other keys is blocked: its letters are parked in the
- * database, where they neither fill this memory nor hold back the position. So is one that alone keeps all others out of
- * a full memory, because then none of them can show whether it would be taken. In an outage nothing is taken, and what
+ * A key that the receiver does not take, while it takes others or may do so, is blocked: its letters are parked in the
+ * database, where they neither fill this memory nor hold back the position. In an outage nothing is answered, and what
  * comes is of many keys, so nothing is parked: the log keeps it, and copying it would gain nothing.
  */
 export class Letters {
@@ -71,7 +54,7 @@ export class Letters {
   #count = 0
   #taken = 0
   #wasFull = false
-  /** A key of which more came than may wait, while nothing else was taken. */
+  /** A blocked key of which more came than may wait. */
   #overflowing: string | undefined
 
   constructor(needs: LettersNeeds) {
@@ -96,21 +79,23 @@ export class Letters {
   }
 
   get hasRoom(): boolean {
-    const { openMax, spanMax } = letterLimits
-    const isFull = this.#count >= openMax || this.#lines.span >= spanMax || this.#isOverflowing
-    if (isFull && !this.#wasFull) {
+    const isFull = this.#count >= letterLimits.openMax || this.#lines.span >= letterLimits.spanMax
+    if ((isFull || this.#isOverflowing) && !this.#wasFull) {
       this.#wasFull = true
       // One that has failed before may not be tried again for long.
-      for (const first of this.#lines.firsts())
-        if (this.#keepsOthersOut(first) && this.#isToBeBlocked(first)) this.#block(first)
+      for (const first of this.#lines.firsts()) this.#judge(first, false)
     }
     return !this.#wasFull
   }
 
-  /** In an outage the log keeps what is too much; where others are taken it is dead letters, and holds up nobody. */
   get #isOverflowing(): boolean {
-    if (this.#overflowing === undefined || this.#parking.waiting < letterLimits.parkedMax) return false
-    return !this.#parking.othersWereTaken(this.#overflowing, this.#taken)
+    return this.#overflowing !== undefined && this.#fateOf(this.#overflowing) === 'wait'
+  }
+
+  /** Why no more is taken in, although the database keeps what the receiver does not take; undefined if that is not so. */
+  get stalled(): string | undefined {
+    if (!this.#isOverflowing) return undefined
+    return `${this.#parking.waiting} events wait behind keys that it does not take, and all others until it takes some`
   }
 
   /** Where the stream stood before the first gap that the receiver has not been told of. */
@@ -173,12 +158,12 @@ export class Letters {
     switch (verdict.kind) {
       case 'taken':
         this.#taken++
-        this.#parking.tookOne(letter.key)
         taken(letter)
         return this.#settle(open, letterLimits.takenOutMax)
       case 'again':
         failed(letter, verdict.failure)
         if (verdict.quietMs !== undefined) this.#sending.quiet(verdict.quietMs)
+        open.refusals = isRefusal(outcome) ? open.refusals + 1 : 0
         open.isLate = open.attempts > 1 || (verdict.quietMs === undefined && verdict.delayMs > policy.maxMs)
         this.#makeWay(open)
         return this.#sending.readyAfter(letter.key, verdict.delayMs)
@@ -198,19 +183,29 @@ export class Letters {
   #makeWay(open: Open): void {
     const { from } = open.letter
     if (from.kind === 'parked') this.#putBack(open, from.row)
-    else if (this.#isToBeBlocked(open)) this.#block(open)
+    this.#judge(open, (open.takenBefore ?? this.#taken) < this.#taken)
     open.takenBefore = this.#taken
   }
 
-  /** One sign says little: a first failure may be the beginning of an outage, or its end. Two of three do. */
-  #isToBeBlocked(open: Open): boolean {
-    const { key, from } = open.letter
-    if (from.kind === 'gap' || this.#parking.has(key)) return false
+  /** `othersWereTaken`: between two failures of it; others that were taken since the last one say nothing of it yet. */
+  #judge(first: Open, othersWereTaken: boolean): void {
+    const { attempts, refusals, isLate, letter } = first
+    const { attemptsMax } = this.#needs.policy
     // It has not failed yet, or is becoming a dead letter.
-    if (open.attempts === 0 || open.attempts >= this.#needs.policy.attemptsMax) return false
-    const othersWereTaken = open.takenBefore !== undefined && open.takenBefore < this.#taken
-    const signs = [open.isLate, othersWereTaken, this.#wasFull && this.#keepsOthersOut(open)]
-    return signs.filter((sign) => sign).length >= 2
+    if (letter.from.kind === 'gap' || attempts === 0 || attempts >= attemptsMax) return
+    const before = this.#parking.standing(letter.key)
+    const standing = standingOf(before, {
+      ...{ isLate, othersWereTaken },
+      keepsOthersOut: this.#wasFull && this.#keepsOthersOut(first),
+      isRefused: this.#wasFull && isRefusedOften(refusals, attemptsMax),
+      mayDoubt: this.#parking.doubted < letterLimits.doubtedMax,
+    })
+    if (standing === undefined || standing === before) return
+    if (before) {
+      this.#parking.stand(letter.key, standing)
+      // What was too much of it may be no more.
+      this.#fewer(0)
+    } else this.#block(first, standing)
   }
 
   #keepsOthersOut(first: Open): boolean {
@@ -230,7 +225,7 @@ export class Letters {
     this.#fewer(count)
   }
 
-  #block(first: Open): void {
+  #block(first: Open, standing: Standing): void {
     const { key } = first.letter
     let row: ParkedRow | undefined
     if (first.letter.from.kind === 'stream') {
@@ -241,20 +236,25 @@ export class Letters {
       this.#lines.release(first)
     }
     this.#needs.blocked(first.letter)
-    this.#parking.open(key, row, first.takenBefore ?? this.#taken)
+    this.#parking.open(key, row, standing)
     for (const letter of this.#lines.takeBehind(first, 'stream')) this.#park(letter)
   }
 
   /** The position passes it at once: where that is committed, it is kept too. It counts until then. */
   #park(letter: Letter): void {
-    const isTooMuch = this.#parking.waiting >= letterLimits.parkedMax
-    if (isTooMuch && this.#parking.othersWereTaken(letter.key, this.#taken)) {
-      const message = `${letterLimits.parkedMax} events wait behind others of their keys`
-      this.#keep(this.#needs.bury({ letter, failure: { errorClass: 'Blocked', message }, attempts: 0 }), 1)
+    const fate = this.#fateOf(letter.key)
+    if (fate === 'bury') {
+      this.#keep(this.#needs.bury({ letter, failure: tooManyParked, attempts: 0 }), 1)
       return
     }
-    if (isTooMuch) this.#overflowing = letter.key
+    if (fate === 'wait') this.#overflowing = letter.key
     this.#keep(this.#parking.add(this.#needs.parked(letter)), 1)
+  }
+
+  /** What becomes of one more of this key; undefined if it is not blocked. */
+  #fateOf(key: string) {
+    const standing = this.#parking.standing(key)
+    return standing && fateOf(standing, { parked: this.#parking.waiting, doubted: this.#parking.doubted })
   }
 
   #keep(kept: Promise<void>, count: number): void {

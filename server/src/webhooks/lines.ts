@@ -5,6 +5,8 @@ import { Span } from './span.ts'
 export interface Open {
   letter: Letter
   attempts: number
+  /** How many of the last attempts the receiver's answers have refused. */
+  refusals: number
   /** It failed twice, or is tried again only after longer than we would wait ourselves. */
   isLate: boolean
   /** How many letters the receiver had taken when this one failed last or, before that, was sent. */
@@ -39,7 +41,7 @@ export class Lines {
 
   /** Takes a letter in; true if it is the first of its key. */
   push(letter: Letter): boolean {
-    const open: Open = { letter, attempts: 0, isLate: false, takenBefore: undefined }
+    const open: Open = { letter, attempts: 0, refusals: 0, isLate: false, takenBefore: undefined }
     const { key, from } = letter
     if (from.kind === 'stream') this.#span.add(open, from.record)
     const line = this.#byKey.get(key)

@@ -1,3 +1,4 @@
+import type { Standing } from './blocking.ts'
 import type { FoundKey, ParkedLetter, ParkedRow } from './letter.ts'
 
 /** Which of the events of a key are wanted. */
@@ -28,11 +29,11 @@ interface Line {
   loading: boolean
   /** Something was committed while the database was asked. */
   again: boolean
-  /** How many letters the receiver had taken when the key was blocked, and of this key since then. */
-  takenBefore: number
+  standing: Standing
 }
 
-const fresh: Line = { waiting: 0, last: undefined, loading: false, again: false, takenBefore: 0 }
+// Of what an owner before this one has parked it is not known why.
+const fresh: Line = { waiting: 0, last: undefined, loading: false, again: false, standing: 'alone' }
 
 /** Which keys have events in the database: all that follow of such a key go there too, so that none overtakes another. */
 export class Parking {
@@ -42,6 +43,7 @@ export class Parking {
   readonly #highest = new Map<string, FoundKey['highest']>()
   #asked: Promise<void> = Promise.resolve()
   #waiting = 0
+  #doubted = 0
 
   constructor(needs: ParkingNeeds) {
     this.#needs = needs
@@ -50,6 +52,11 @@ export class Parking {
   /** Events that wait. */
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** Those of them whose keys were blocked on a doubt. */
+  get doubted(): number {
+    return this.#doubted
   }
 
   /** Keys that have events here. */
@@ -61,24 +68,24 @@ export class Parking {
     return this.#lines.has(key)
   }
 
-  /**
-   * From now on the events of this key wait here; `first` is being sent already, if it is parked itself. `takenBefore`:
-   * letters that the receiver had taken before `first` failed.
-   */
-  open(key: string, first: ParkedRow | undefined, takenBefore: number): void {
-    this.#lines.set(key, { ...fresh, last: first, takenBefore })
+  /** From now on the events of this key wait here; `first` is being sent already, if it is parked itself. */
+  open(key: string, first: ParkedRow | undefined, standing: Standing): void {
+    this.#lines.set(key, { ...fresh, last: first, standing })
   }
 
-  /** The receiver has taken one of this key. */
-  tookOne(key: string): void {
-    const line = this.#lines.get(key)
-    if (line) line.takenBefore++
+  /** Why this key is blocked; undefined if it is not. */
+  standing(key: string): Standing | undefined {
+    return this.#lines.get(key)?.standing
   }
 
-  /** Whether, of `taken` letters that the receiver has taken, some were of other keys since this one was blocked. */
-  othersWereTaken(key: string, taken: number): boolean {
+  /** More is known of why this key is blocked. */
+  stand(key: string, standing: Standing): void {
     const line = this.#lines.get(key)
-    return line === undefined || taken > line.takenBefore
+    if (!line) return
+    const { waiting } = line
+    this.#count(line, -waiting)
+    line.standing = standing
+    this.#count(line, waiting)
   }
 
   /** What an owner before this one has left. */
@@ -138,8 +145,7 @@ export class Parking {
       } while (letters.length === 0 && line.again)
       line.loading = false
       line.last = letters.at(-1)?.from.row ?? line.last
-      line.waiting -= letters.length
-      this.#waiting -= letters.length
+      this.#count(line, -letters.length)
       this.#needs.loaded(letters)
     } catch (error) {
       line.loading = false
@@ -160,7 +166,12 @@ export class Parking {
   #add(key: string, count: number): void {
     const line = this.#lines.get(key)
     if (!line) throw new Error(`${key} is not parked`)
-    line.waiting += count
-    this.#waiting += count
+    this.#count(line, count)
+  }
+
+  #count(line: Line, more: number): void {
+    line.waiting += more
+    this.#waiting += more
+    if (line.standing === 'doubted') this.#doubted += more
   }
 }

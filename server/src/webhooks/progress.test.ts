@@ -37,7 +37,7 @@ async function openWorld() {
   const place = { now: 'begin' }
   const progress = new Progress({
     ...{ pool, fence: { id, epoch: 0 }, failures: 0 },
-    ...{ position: () => place.now, waitingSince: () => undefined },
+    ...{ position: () => place.now, waitingSince: () => undefined, stalled: () => undefined },
     fenced: () => assert.fail('it is nobody else’s'),
     report: createWebhookReport({ log: pino({ level: 'silent' }), metrics: new Registry() }),
   })

@@ -20,6 +20,8 @@ export interface ProgressNeeds {
   readonly position: () => string | undefined
   /** When the oldest event was received that is not dealt with. */
   readonly waitingSince: () => Date | undefined
+  /** Why no more is read, beside the last failure; undefined if more is. */
+  readonly stalled: () => string | undefined
   /** The webhook is another's by now, or gone. */
   readonly fenced: () => void
   readonly report: WebhookReport
@@ -184,7 +186,8 @@ export class Progress {
     const pending = this.#pending
     this.#pending = nothing()
     const isFailing = this.#failures >= failingFrom
-    const reason = isFailing ? (this.#lastFailure?.message ?? null) : null
+    const reasons = [this.#lastFailure?.message, this.#needs.stalled()].filter((each) => each !== undefined)
+    const reason = isFailing && reasons.length > 0 ? reasons.join('; ') : null
     try {
       await inTransaction(
         pool,

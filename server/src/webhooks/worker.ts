@@ -169,6 +169,7 @@ export class Worker {
       ...{ pool: this.#needs.pool, fence: row, failures: row.failures, report },
       position: () => this.#placeOf(run),
       waitingSince: () => letters.waitingSince(),
+      stalled: () => letters.stalled,
       fenced: () => this.#needs.changed(),
     })
     const gaps = new Gaps(this.#stored.lastGap, (gap, isNew) => progress.gap(gap, isNew))
