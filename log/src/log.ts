@@ -18,7 +18,8 @@ import type { Event } from '@pulse/protocol/event'
  *   LogError `out-of-range`; a damaged batch throws `corrupt` with its partition and offset and nothing of it is
  *   served; batches before it are.
  * - `bounds` says where each partition starts and ends, and where `since` (microseconds) stands in it.
- * - `declare` creates topics that are missing; a topic that exists keeps its partition count.
+ * - `declare` creates topics that are missing; a topic that exists keeps its partition count. One that the engine is set to
+ *   thin out, or to forget long before `trim`, throws `unfit`.
  * - `trim` forgets what lies below the given offsets; a driver may keep more, never less. Returns the new starts.
  *
  * While the engine is away, `append` settles records as `failed` or `unknown`, and the other members throw LogError
@@ -127,7 +128,14 @@ export interface TopicBounds {
   readonly partitions: readonly PartitionBounds[]
 }
 
-export type LogErrorCode = 'unavailable' | 'closed' | 'unknown-topic' | 'out-of-range' | 'corrupt' | 'fenced'
+export type LogErrorCode =
+  | 'unavailable'
+  | 'closed'
+  | 'unknown-topic'
+  | 'unfit'
+  | 'out-of-range'
+  | 'corrupt'
+  | 'fenced'
 
 /** What went wrong in the log, where, and whether trying again can help. */
 export class LogError extends Error {

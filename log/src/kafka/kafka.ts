@@ -56,6 +56,26 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<EventLog> 
 /** With three replicas one may be away while two must have a record; with fewer, all must. */
 const insyncOf = (replicas: number) => (replicas >= 3 ? 2 : replicas)
 
+const settingNames = ['min.insync.replicas', 'cleanup.policy', 'retention.ms'] as const
+/** A topic that forgets sooner would lose what a reader has not seen in the time that a restart takes. */
+const retentionMsMin = 3_600_000
+
+/** Throws LogError `unfit` for a topic that loses records which nobody has trimmed. */
+function refuseUnfit(name: string, settings: ReadonlyMap<string, string>): void {
+  const policy = settings.get('cleanup.policy') ?? 'delete'
+  if (policy.includes('compact'))
+    throw new LogError(
+      'unfit',
+      `topic ${name} has cleanup.policy=${policy}, which takes events away from its middle; set it to delete`,
+    )
+  const retentionMs = Number(settings.get('retention.ms') ?? -1)
+  if (retentionMs >= 0 && retentionMs < retentionMsMin)
+    throw new LogError(
+      'unfit',
+      `topic ${name} has retention.ms=${retentionMs}; set it to -1, or to ${retentionMsMin} at least`,
+    )
+}
+
 class KafkaLog implements EventLog {
   readonly #cluster: Cluster
   readonly #replicas: number
@@ -108,6 +128,8 @@ class KafkaLog implements EventLog {
   async *read(from: ReadFrom, signal: AbortSignal): AsyncIterable<LogBatch> {
     if (signal.aborted) return
     const topic = await this.#topic(from.topic)
+    if (from.epoch !== undefined && from.epoch !== topic.epoch)
+      throw new LogError('out-of-range', `${topic.name} is of epoch ${topic.epoch} now, not ${from.epoch}`)
     for (const [partition, offset] of from.offsets)
       if (!topic.partitions[partition])
         throw new LogError('out-of-range', `${topic.name} has no partition ${partition}`, {
@@ -152,7 +174,10 @@ class KafkaLog implements EventLog {
           if (error instanceof LogError && error.code === 'unknown-topic') return this.#create(topic)
           throw error
         })
-        this.#copies.set(topic.name, await this.#copiesOf(found))
+        const settings = await this.#settingsOf(topic.name)
+        refuseUnfit(topic.name, settings)
+        const insync = Number(settings.get('min.insync.replicas') ?? 1)
+        this.#copies.set(topic.name, Math.min(insync, ...found.partitions.map(({ replicas }) => replicas)))
       })
   }
 
@@ -183,22 +208,18 @@ class KafkaLog implements EventLog {
     })
   }
 
-  async #copiesOf(topic: Topic): Promise<number> {
+  /** What holds for the topic, the broker's own settings where it has none; nothing where we may not ask. */
+  async #settingsOf(name: string): Promise<ReadonlyMap<string, string>> {
     const resources = [
-      {
-        resourceType: ConfigResourceTypes.TOPIC,
-        resourceName: topic.name,
-        configurationKeys: ['min.insync.replicas'],
-      },
+      { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configurationKeys: [...settingNames] },
     ]
     const described = await this.#cluster.admin.describeConfigs({ resources }).catch((error: unknown) => {
       // Who may not ask is promised one copy, which is always true.
       if (isRefused(error)) return []
       throw error
     })
-    const setting = described[0]?.configs.find(({ name }) => name === 'min.insync.replicas')
-    const insync = Number(setting?.value ?? 1)
-    return Math.min(insync, ...topic.partitions.map(({ replicas }) => replicas))
+    const configs = described[0]?.configs ?? []
+    return new Map(configs.flatMap(({ name: key, value }) => (value == null ? [] : [[key, value]])))
   }
 
   async trim(name: string, below: ReadonlyMap<number, number>): Promise<ReadonlyMap<number, number>> {

@@ -100,8 +100,10 @@ export class Claims {
 
   /** Sets the bits here and tells everybody; the place below which all of it stands. */
   async #announce(keys: readonly string[]): Promise<HashPlace> {
-    const { log, replica, shared } = this.#needs
+    const { log, replica, lease, shared } = this.#needs
     replica.add(keys)
+    const before = replica.applied
+    const told = lease.wanted
     const [outcomes] = await Promise.all([
       log.append(recordsOf(keys, this.#hasher, Date.now())),
       shared?.add(keys),
@@ -111,6 +113,10 @@ export class Claims {
       if (!('position' in outcome))
         throw new ClaimFailed('the log did not take the claim', { cause: outcome.error })
       const { epoch, offset } = outcome.position
+      // What was applied before stands below; else the log has lost it, and who has applied it would skip this hash.
+      const isLost = epoch === before.epoch && offset < Math.max(before.offset, told)
+      if (isLost || epoch !== before.epoch) replica.doubt()
+      if (isLost) throw new ClaimFailed(`the log has gone back to offset ${offset}`)
       if (offset >= place.offset || epoch !== place.epoch) place = { epoch, offset: offset + 1 }
     }
     return place

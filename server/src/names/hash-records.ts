@@ -39,15 +39,25 @@ function recordOf(keys: readonly string[], hasher: NameHasher, receivedAt: numbe
   return { topic: namesTopic.name, key: type, type, value, receivedAt, id }
 }
 
-/** Calls back with each hash of a record; the array is reused. A record of another kind has none. */
+/** Calls back with each hash of a record; the array is reused. A record of another kind, or of another program, has none. */
 export function eachHash(record: LogRecord, use: (hash: Hash128) => void): void {
-  const { event_type, properties } = record.event
-  const hashes = properties?.hashes
-  if (event_type !== type || typeof hashes !== 'string') return
+  const hashes = hashesOf(record)
+  if (hashes === undefined) return
   const bytes = Buffer.from(hashes, 'base64')
   const hash = new Uint32Array(4)
   for (let at = 0; at + hashBytes <= bytes.length; at += hashBytes) {
     for (let m = 0; m < 4; m++) hash[m] = bytes.readUInt32LE(at + m * 4)
     use(hash)
+  }
+}
+
+function hashesOf(record: LogRecord): string | undefined {
+  try {
+    const { event_type, properties } = record.event
+    const hashes = properties?.hashes
+    return event_type === type && typeof hashes === 'string' ? hashes : undefined
+  } catch {
+    // Anybody may write into a topic of Kafka, and what is no event must not hold up everything behind it.
+    return undefined
   }
 }

@@ -10,6 +10,7 @@ let world: NamesWorld
 before(async () => {
   services = await openServices(['postgres'])
   world = await openNamesWorld(services.address('postgres'))
+  await world.pool.query(`update name_set set profile = 'exact'`)
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
@@ -22,6 +23,8 @@ interface Member extends AsyncDisposable {
   applied: HashPlace
   end: () => Promise<HashPlace>
   follows: boolean
+  /** How often it was told that others have another log. */
+  heard: number
   inside(): Promise<void>
 }
 
@@ -32,12 +35,18 @@ function openMember(offset = 0): Member {
     applied: at(offset),
     end: async () => member.applied,
     follows: true,
+    heard: 0,
     lease: new Lease({
       connection: () => world.connection,
       applied: () => member.applied,
       end: () => member.end(),
       follows: () => member.follows,
       changed: () => {},
+      profile: 'exact',
+      heard: () => {
+        member.heard++
+      },
+      connected: () => {},
     }),
     inside: () =>
       eventually('a lease', async () => (member.lease.holds() ? true : undefined), 10_000).then(() => {}),
@@ -111,4 +120,59 @@ test('who could not learn where the topic ends does not answer, and joins with w
   assert.equal(member.lease.holds(), false)
   member.applied = at(20)
   await member.inside()
+})
+
+test('who cannot reach the log holds up the claims of nobody', async () => {
+  await using cut = openMember()
+  cut.end = async () => {
+    throw new Error('the log is away')
+  }
+  await using claimant = openMember()
+  await claimant.inside()
+  const joins = async () => {
+    const { rows } = await world.pool.query('select count(*)::int as count from name_leases')
+    return rows[0]?.count
+  }
+  await eventually('it has left', async () => ((await joins()) === 1 ? true : undefined), 10_000)
+  claimant.applied = at(1)
+  assert.equal(await claimant.lease.everyoneHas(at(1)), true)
+})
+
+test('who joins while the log is made anew joins the new one', async () => {
+  await using member = openMember(5)
+  let asked = 0
+  member.end = async () => {
+    asked++
+    return at(6)
+  }
+  await eventually('the end asked for', async () => (asked > 0 ? true : undefined), 10_000)
+  // Loaded from the new log before it had come to the end of the old one.
+  member.end = async () => at(1, 2)
+  member.applied = at(1, 2)
+  await member.inside()
+})
+
+test('who is told an end that the log had a moment ago does not answer before it has what others have', async () => {
+  await using ahead = openMember(10)
+  await ahead.inside()
+  await using member = openMember(9)
+  await eventually('both know each other', async () => (member.lease.others === 1 ? true : undefined), 10_000)
+  const published = `select 1 from name_leases where applied = 9`
+  await eventually(
+    'it has joined',
+    async () => ((await world.pool.query(published)).rowCount === 1 ? true : undefined),
+    10_000,
+  )
+  assert.equal(member.lease.holds(), false)
+  member.applied = at(10)
+  await member.inside()
+})
+
+test('who sees others with another epoch is told so', async () => {
+  await using one = openMember(5)
+  await using two = openMember(5)
+  two.applied = at(5, 2)
+  two.end = async () => at(5, 2)
+  await Promise.all([one.inside(), two.inside()])
+  await eventually('both were told', async () => (one.heard > 0 && two.heard > 0 ? true : undefined), 10_000)
 })

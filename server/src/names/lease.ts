@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { answered } from '@pulse/log/answered'
 import pg from 'pg'
+import { databaseSql } from './name-set.ts'
 
 export const leaseLimits = {
   /** How long a process may answer from memory after it began to send a beat that was taken. */
@@ -46,6 +47,12 @@ interface LeaseNeeds {
   /** Whether the filter is there and follows the topic; while not, there is nothing to hold a lease for. */
   readonly follows: () => boolean
   readonly changed: (holds: boolean) => void
+  /** The profile that makes our keys: while the names are bound to another one no lease is to be had. */
+  readonly profile: string
+  /** Somebody who is there has the topic in another epoch. */
+  readonly heard: () => void
+  /** Which database this is, asked with each connection. */
+  readonly connected: (database: string) => void
 }
 
 /** What we saw of another process. */
@@ -118,13 +125,11 @@ export class Lease {
     return [...this.#others.values()].filter((other) => !isGone(other)).length
   }
 
-  /** The offset that others have applied, and that we should have. */
+  /** The offset that others who are there have applied, and that we should have. */
   get wanted(): number {
     const { epoch } = this.#needs.applied()
-    return Math.max(
-      0,
-      ...[...this.#others.values()].map((other) => (other.epoch === epoch ? other.applied : 0)),
-    )
+    const has = (other: Other) => (other.epoch === epoch && !isGone(other) ? other.applied : 0)
+    return Math.max(0, ...[...this.#others.values()].map(has))
   }
 
   /** Something was applied: whoever waits for it should hear soon. */
@@ -158,18 +163,22 @@ export class Lease {
 
   async #run(): Promise<void> {
     while (!this.#closed.signal.aborted) {
-      await this.#look().catch(() => {})
+      const hasLooked = await this.#look().then(
+        () => true,
+        () => false,
+      )
       this.#tell()
-      await this.#pause()
+      await this.#pause(hasLooked)
     }
   }
 
-  async #pause(): Promise<void> {
+  async #pause(hasLooked: boolean): Promise<void> {
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
     const ended = new AbortController()
-    const waitMs = this.#state === 'joining' ? leaseLimits.hurryMs : leaseLimits.beatMs
+    const mayJoin = hasLooked && this.#needs.follows() && performance.now() > this.#awayUntil
+    const waitMs = this.#state === 'inside' || !mayJoin ? leaseLimits.beatMs : leaseLimits.hurryMs
     const waited = delay(waitMs, undefined, { signal: ended.signal }).catch(() => {})
     await Promise.race([woken, waited])
     ended.abort()
@@ -202,10 +211,10 @@ export class Lease {
     const { epoch, offset } = this.#needs.applied()
     const rows = await this.#ask<LeaseRow>(
       `with mine as (update name_leases set beat = beat + 1, epoch = $2, applied = $3
-         where process = $1 and $4 returning process)
+         where process = $1 and $4 and exists (select 1 from name_set where profile = $5) returning process)
        select process, epoch, applied, beat from name_leases where process <> $1
        union all select process, '0', '0', '0' from mine`,
-      [this.#process, epoch, offset, follows && this.#state !== 'outside'],
+      [this.#process, epoch, offset, follows && this.#state !== 'outside', this.#needs.profile],
     )
     this.#see(rows, begun.monotonic)
     if (!follows || this.#state === 'outside') return
@@ -214,12 +223,8 @@ export class Lease {
     else {
       this.#begun = begun
       this.#published = { epoch, offset }
-      if (
-        this.#state === 'joining' &&
-        this.#needs.applied().epoch === this.#joined.epoch &&
-        offset >= this.#joined.offset
-      )
-        this.#state = 'inside'
+      // As far as others too: a log may have told us an end that it had a moment ago.
+      if (this.#state === 'joining' && this.#hasReached(this.wanted)) this.#state = 'inside'
     }
   }
 
@@ -240,11 +245,16 @@ export class Lease {
 
   /** Whether we have not come to where others are, or to where we have to be before we answer, for too long. */
   #isLate(): boolean {
-    const { epoch, offset } = this.#needs.applied()
-    const joining = this.#state === 'joining' && this.#joined.epoch === epoch ? this.#joined.offset : 0
-    if (offset >= Math.max(this.wanted, joining)) this.#behindSince = undefined
+    if (this.#hasReached(this.wanted)) this.#behindSince = undefined
     else this.#behindSince ??= performance.now()
     return performance.now() - (this.#behindSince ?? Number.POSITIVE_INFINITY) > leaseLimits.behindMsMax
+  }
+
+  /** Whether we have applied what lies below the offset, and what was there when we joined. */
+  #hasReached(wanted: number): boolean {
+    const { epoch, offset } = this.#needs.applied()
+    if (offset < wanted) return false
+    return this.#state === 'inside' || (epoch === this.#joined.epoch && offset >= this.#joined.offset)
   }
 
   async #join(): Promise<void> {
@@ -254,14 +264,21 @@ export class Lease {
     await this.#ask('begin', [])
     await this.#ask('set local synchronous_commit = on', [])
     // A row of ours from before may count as gone: the new beat tells that claims have to wait for us again.
-    await this.#ask(
-      `insert into name_leases (process, epoch, applied) values ($1, 0, -1)
-       on conflict (process) do update set beat = name_leases.beat + 1`,
-      [this.#process],
+    const ours = await this.#ask(
+      `insert into name_leases (process, epoch, applied) select $1, 0, -1 from name_set where profile = $2
+       on conflict (process) do update set beat = name_leases.beat + 1 returning process`,
+      [this.#process, this.#needs.profile],
     )
     await this.#ask('commit', [])
-    // Only now, so that it covers every claim that has not waited for this row.
-    this.#joined = await answered(this.#needs.end(), leaseLimits.answerMsMax)
+    if (ours.length === 0) return this.#leave()
+    try {
+      // Only now, so that it covers every claim that has not waited for this row.
+      this.#joined = await answered(this.#needs.end(), leaseLimits.answerMsMax)
+    } catch (error) {
+      // Where the log is away for us alone, the row would hold up the claims of others.
+      await this.#leave()
+      throw error
+    }
     this.#begun = begun
     this.#state = 'joining'
   }
@@ -284,6 +301,10 @@ export class Lease {
       this.#others.set(process, { beat, epoch: Number(epoch), applied: Number(applied), since, stoodMs })
       if (stoodMs > leaseLimits.forgetMs) this.#forget(process, beat)
     }
+    const { epoch } = this.#needs.applied()
+    // A row that is just joining has none.
+    const isElsewhere = (other: Other) => other.epoch !== 0 && other.epoch !== epoch && !isGone(other)
+    if ([...this.#others.values()].some(isElsewhere)) this.#needs.heard()
     for (const process of this.#others.keys()) if (!seen.has(process)) this.#others.delete(process)
   }
 
@@ -318,6 +339,9 @@ export class Lease {
     try {
       await client.connect()
       await answered(client.query('set synchronous_commit = off'), leaseLimits.answerMsMax)
+      const asked = client.query<{ database: string }>(`select ${databaseSql} as database`)
+      const { rows } = await answered(asked, leaseLimits.answerMsMax)
+      if (rows[0]) this.#needs.connected(rows[0].database)
     } catch (error) {
       client.end().catch(() => {})
       throw error

@@ -1,7 +1,9 @@
+import { LogError } from '@pulse/log'
 import { answered } from '@pulse/log/answered'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { ask, inTime } from '../database/ask.ts'
+import { bindNames, type NameSet } from './name-set.ts'
 import type { Verification } from './redis-proof.ts'
 
 /** A name under its normal form. */
@@ -29,10 +31,14 @@ export interface StoredClaim {
   readonly claimedAt: Date
 }
 
-/** Rows of `names`. Every method rejects with what the database throws, or LogError `unavailable` if it does not answer in time. */
+/**
+ * Rows of `names`. Once it is bound to a profile, whatever tells of names or changes them rejects with LogError `unavailable`
+ * where the names are bound to another one by now: this process would ask for other keys. Every method rejects with what the database throws, or LogError `unavailable`
+ * if it does not answer in time.
+ */
 export interface NameStore {
-  /** The id of this set of names; binds it to the profile that makes its keys, unless it is bound to another. */
-  bind(profile: string): Promise<{ id: string; unicode: string | null } | { boundTo: string }>
+  /** This set of names; binds it to the profile that makes its keys, unless it has names that another one made. */
+  bind(profile: string): Promise<NameSet | { boundTo: string }>
   /** The keys are those of this version of Unicode. */
   setUnicode(version: string): Promise<void>
   /** Names above a key that are not plain ASCII, in order of their keys. */
@@ -69,6 +75,9 @@ export class TooLate extends Error {
 
 const nowSql = 'extract(epoch from clock_timestamp()) * 1000'
 const isEarly = (placeholder: string) => `clock_timestamp() < to_timestamp(${placeholder}::float8 / 1000)`
+/** Whether names are bound to a profile; null is for any. */
+const isOurs = (placeholder: string) =>
+  `exists (select 1 from name_set where ${placeholder}::text is null or profile = ${placeholder})`
 
 /** SQL over `names` on the connections of one pool. */
 export function createNameStore(pool: pg.Pool): NameStore {
@@ -77,25 +86,24 @@ export function createNameStore(pool: pg.Pool): NameStore {
 
 class SqlNameStore implements NameStore {
   readonly #pool: pg.Pool
+  /** That to which they were bound by us; until then nobody is refused. */
+  #profile: string | undefined
 
   constructor(pool: pg.Pool) {
     this.#pool = pool
   }
 
-  async bind(profile: string): Promise<{ id: string; unicode: string | null } | { boundTo: string }> {
-    const { rows } = await ask<{ id: string; profile: string; unicode: string | null }>(
-      this.#pool,
-      'update name_set set profile = coalesce(profile, $1) returning id, profile, unicode',
-      [profile],
-    )
-    const [row] = rows
-    if (row?.profile === profile) return { id: row.id, unicode: row.unicode }
-    const free = await ask<{ id: string }>(
-      this.#pool,
-      'update name_set set profile = $1, unicode = null where not exists (select 1 from names) returning id',
-      [profile],
-    )
-    return free.rows[0] ? { id: free.rows[0].id, unicode: null } : { boundTo: row?.profile ?? '' }
+  async bind(profile: string): Promise<NameSet | { boundTo: string }> {
+    const bound = await bindNames(this.#pool, profile)
+    if (!('boundTo' in bound)) this.#profile = profile
+    return bound
+  }
+
+  /** Throws LogError `unavailable` where the names are bound to another profile than ours. */
+  #refuseOthers(profile: string | null | undefined): void {
+    if (this.#profile === undefined || profile === this.#profile) return
+    const message = `the names are bound to NAMES_PROFILE=${profile} by now, not to ${this.#profile}`
+    throw new LogError('unavailable', message)
   }
 
   async setUnicode(version: string): Promise<void> {
@@ -112,33 +120,39 @@ class SqlNameStore implements NameStore {
   }
 
   async isTaken(key: string): Promise<boolean> {
-    const query = { name: 'name_taken', text: 'select 1 from names where key = $1', values: [key] }
-    const { rowCount } = await prepared(this.#pool, query, lookUpMsMax)
-    return rowCount === 1
+    const text = 'select profile, exists (select 1 from names where key = $1) as taken from name_set'
+    const { rows } = await prepared(this.#pool, { name: 'name_taken', text, values: [key] }, lookUpMsMax)
+    this.#refuseOthers(rows[0]?.profile)
+    return rows[0]?.taken === true
   }
 
   async taken(keys: readonly string[]): Promise<ReadonlySet<string>> {
-    const { rows } = await ask<{ key: string }>(this.#pool, 'select key from names where key = any($1)', [
-      keys,
-    ])
-    return new Set(rows.map((row) => row.key))
+    const { rows } = await ask<{ profile: string | null; taken: readonly string[] }>(
+      this.#pool,
+      'select profile, array(select key from names where key = any($1)) as taken from name_set',
+      [keys],
+    )
+    this.#refuseOthers(rows[0]?.profile)
+    return new Set(rows[0]?.taken)
   }
 
   async findClaim(key: string): Promise<{ claim: StoredClaim | undefined; nowMs: number }> {
     const { rows } = await ask<{
       now: number
+      profile: string | null
       name: string | null
       by: string
       claim: Buffer | null
       at: Date
     }>(
       this.#pool,
-      `select (${nowSql})::float8 as now, n.name, n.claimed_by as by, n.claim, n.claimed_at as at
-       from (select 1) one left join names n on n.key = $1`,
+      `select (${nowSql})::float8 as now, s.profile, n.name, n.claimed_by as by, n.claim, n.claimed_at as at
+       from name_set s left join names n on n.key = $1`,
       [key],
     )
     const row = rows[0]
-    if (!row) throw new Error('a left join of one row gave none')
+    if (!row) throw new Error('name_set has no row')
+    this.#refuseOthers(row.profile)
     const { name, by, claim, at } = row
     return {
       claim: name === null ? undefined : { name, claimedBy: by, claim, claimedAt: at },
@@ -153,18 +167,25 @@ class SqlNameStore implements NameStore {
     const { rows } = await ask<{ claimed_at: Date }>(
       this.#pool,
       `insert into names (key, name, owner, claimed_by, claim)
-       select $1, $2, $3, $4, $5 where ${isEarly('$6')} on conflict (key) do nothing returning claimed_at`,
-      [key, name, owner, claimedBy, claim, deadlineMs],
+       select $1, $2, $3, $4, $5 where ${isEarly('$6')} and ${isOurs('$7')} on conflict (key) do nothing returning claimed_at`,
+      [key, name, owner, claimedBy, claim, deadlineMs, this.#profile ?? null],
     )
     return rows[0]?.claimed_at
   }
 
   insertAll(rows: readonly NamedKey[], by: string, deadlineMs: number): Promise<number> {
-    return copyNames(this.#pool, { rows, by, deadlineMs })
+    return copyNames(this.#pool, { rows, by, deadlineMs, profile: this.#profile ?? null })
   }
 
   async release(key: string): Promise<boolean> {
-    return (await ask(this.#pool, 'delete from names where key = $1', [key])).rowCount === 1
+    const { rows } = await ask<{ profile: string | null; gone: boolean }>(
+      this.#pool,
+      `with gone as (delete from names where key = $1 and ${isOurs('$2')} returning 1)
+       select profile, exists (select 1 from gone) as gone from name_set`,
+      [key, this.#profile ?? null],
+    )
+    this.#refuseOthers(rows[0]?.profile)
+    return rows[0]?.gone === true
   }
 
   async countRoughly(): Promise<number> {
@@ -237,8 +258,9 @@ async function prepared(
 
 async function copyNames(
   pool: pg.Pool,
-  { rows, by, deadlineMs }: { rows: readonly NamedKey[]; by: string; deadlineMs: number },
+  from: { rows: readonly NamedKey[]; by: string; deadlineMs: number; profile: string | null },
 ): Promise<number> {
+  const { rows, by, deadlineMs, profile } = from
   const client = await pool.connect()
   let broken: Error | undefined
   try {
@@ -246,8 +268,9 @@ async function copyNames(
     const text = rows.map(({ key, name }) => `${escaped(key)}\t${escaped(name)}\n`).join('')
     await inTime(copied(client, text))
     const { rowCount } = await inTime(client.query(takeImported, [by]))
-    const late = await inTime(client.query(`select not ${isEarly('$1')} as late`, [deadlineMs]))
-    if (late.rows[0]?.late) throw new TooLate('the names were not written in time')
+    const late = `select not (${isEarly('$1')} and ${isOurs('$2')}) as late`
+    const checked = await inTime(client.query<{ late: boolean }>(late, [deadlineMs, profile]))
+    if (checked.rows[0]?.late) throw new TooLate('the names were not written in time')
     await inTime(client.query('commit'))
     return rowCount ?? 0
   } catch (error) {

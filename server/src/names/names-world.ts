@@ -22,8 +22,10 @@ export interface NamesWorld extends AsyncDisposable {
   readonly log: EventLog
   /** Texts of the statements that names have sent, the beats of leases left out. */
   readonly statements: string[]
-  /** Opens names and waits until they answer from memory, unless it is `unready`. */
-  open(changes?: Partial<NamesNeeds['settings']> & { data?: string; unready?: boolean }): Promise<OpenedNames>
+  /** Opens names and waits until they answer from memory, unless it is `unready`; with a log of their own, where one is given. */
+  open(
+    changes?: Partial<NamesNeeds['settings']> & { data?: string; unready?: boolean; log?: EventLog },
+  ): Promise<OpenedNames>
   /** A folder that goes with the world. */
   folder(): Promise<string>
 }
@@ -34,8 +36,12 @@ export interface OpenedNames extends Names {
   certain(): Promise<void>
 }
 
-/** Makes the database and a log on it. */
-export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
+/** Makes the database and a log, on it unless it says otherwise. */
+export async function openNamesWorld(
+  postgres: string,
+  openLog: (connection: pg.ClientConfig) => Promise<EventLog> = (connection) =>
+    openPostgresLog({ connection, durability: 'disk' }),
+): Promise<NamesWorld> {
   await using opened = new AsyncDisposableStack()
   const database = opened.use(await freshDatabase(postgres))
   const connection = {
@@ -55,7 +61,7 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
   } finally {
     await client.end()
   }
-  const log = opened.use(await openPostgresLog({ connection, durability: 'disk' }))
+  const log = opened.use(await openLog(connection))
   const statements: string[] = []
   const folderOf = async () => {
     const made = await mkdtemp(join(tmpdir(), 'pulse-names-'))
@@ -65,10 +71,10 @@ export async function openNamesWorld(postgres: string): Promise<NamesWorld> {
   const kept = opened.move()
   return {
     ...{ pool, connection, log, statements, folder: folderOf },
-    open: async ({ data, unready = false, ...changes } = {}) => {
+    open: async ({ data, unready = false, log: own, ...changes } = {}) => {
       const place = data ?? (await folderOf())
       const names = await openNames({
-        ...{ log, data: place, routeWords: ['api', 'events'], logger: pino({ level: 'silent' }) },
+        ...{ log: own ?? log, data: place, routeWords: ['api', 'events'], logger: pino({ level: 'silent' }) },
         pool: counted(pool, statements),
         connection: () => connection,
         settings: {

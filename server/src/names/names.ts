@@ -11,7 +11,8 @@ import { Checks } from './checks.ts'
 import { type ClaimOutcome, Claims } from './claims.ts'
 import { namesTopic } from './hash-records.ts'
 import { Lease } from './lease.ts'
-import { openNameRules } from './name-rules.ts'
+import { type NameRules, openNameRules } from './name-rules.ts'
+import type { NameSet } from './name-set.ts'
 import { createNameStore, type NameStore } from './name-store.ts'
 import type { NameProfile } from './normal-form.ts'
 import { createNames, measuredLately } from './offer.ts'
@@ -91,14 +92,8 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   await using opened = new AsyncDisposableStack()
   const { profile } = needs.settings
   const store = createNameStore(needs.pool)
-  const set = await bindTo(store, profile)
-  await declareTopic(needs.log)
-  const rules = opened.use(
-    await openNameRules({
-      ...{ path: needs.settings.rulesFile, routeWords: needs.routeWords, profile },
-      ...{ logger: needs.logger, metrics: needs.metrics },
-    }),
-  )
+  const { set, rules } = await openGround(needs, store)
+  opened.use(rules)
   const { replica, lease, report, measured } = createMember(needs, { store, set })
   const { bitmap } = needs.settings
   const shared =
@@ -133,16 +128,31 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   return { ...names, [Symbol.asyncDispose]: () => parts.disposeAsync() }
 }
 
-/** The id of the set of names. Throws ConfigError where another profile, or another Unicode, would make other keys. */
-async function bindTo(store: NameStore, profile: NameProfile): Promise<string> {
+/** What names stand on, all at once: the server does not answer before it is there. Rejects with what has failed. */
+async function openGround(needs: NamesNeeds, store: NameStore): Promise<{ set: NameSet; rules: NameRules }> {
+  const { profile, rulesFile: path } = needs.settings
+  const { routeWords, logger, metrics } = needs
+  const [set, topic, rules] = await Promise.allSettled([
+    bindTo(store, profile),
+    declareTopic(needs.log),
+    openNameRules({ path, routeWords, profile, logger, metrics }),
+  ])
+  if (set.status === 'fulfilled' && topic.status === 'fulfilled' && rules.status === 'fulfilled')
+    return { set: set.value, rules: rules.value }
+  if (rules.status === 'fulfilled') await rules.value[Symbol.asyncDispose]()
+  throw [set, topic, rules].find((each) => each.status === 'rejected')?.reason
+}
+
+/** The set of names. Throws ConfigError where another profile, or another Unicode, would make other keys. */
+async function bindTo(store: NameStore, profile: NameProfile): Promise<NameSet> {
   const bound = await store.bind(profile)
   if ('boundTo' in bound) throw profileChanged(bound.boundTo, profile)
   await checkUnicode(store, { profile, stored: bound.unicode, version: process.versions.unicode ?? '' })
-  return bound.id
+  return bound
 }
 
 /** The filter of this process and its lease, which need each other. */
-function createMember(needs: NamesNeeds, { store, set }: { store: NameStore; set: string }) {
+function createMember(needs: NamesNeeds, { store, set }: { store: NameStore; set: NameSet }) {
   const { log, settings } = needs
   const report = createNamesReport({
     ...{ log: needs.logger, metrics: needs.metrics },
@@ -154,7 +164,8 @@ function createMember(needs: NamesNeeds, { store, set }: { store: NameStore; set
     },
   })
   const replica: Replica = new Replica({
-    ...{ log, store, set, profile: settings.profile, expected: settings.expected, report },
+    ...{ log, store, profile: settings.profile, expected: settings.expected, report },
+    ...{ set: set.id, database: set.database },
     path: join(needs.data, 'names', 'filter'),
     moved: () => lease.moved(),
   })
@@ -167,6 +178,9 @@ function createMember(needs: NamesNeeds, { store, set }: { store: NameStore; set
     },
     follows: () => replica.follows,
     changed: (holds) => report.leaseChanged(holds),
+    profile: settings.profile,
+    heard: () => replica.doubt(),
+    connected: (database) => replica.follow(database),
   })
   const measured = measuredLately(replica)
   return { replica, lease, report, measured }

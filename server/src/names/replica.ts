@@ -3,6 +3,7 @@ import { type EventLog, LogError, type TopicBounds } from '@pulse/log'
 import type { Hash128 } from '@pulse/log/bloom-filter'
 import { FilterGeneration, fillMax } from './filter-generation.ts'
 import { eachHash, namesTopic } from './hash-records.ts'
+import { hashBatches, type Reached } from './hash-stream.ts'
 import type { HashPlace } from './lease.ts'
 import { NameHasher } from './name-hash.ts'
 import type { NameStore } from './name-store.ts'
@@ -20,6 +21,8 @@ export const replicaLimits = {
   againMs: 250,
   /** At most so long after failures in a row: what fails each time, such as a damaged batch, costs a scan. */
   againMsMax: 30_000,
+  /** The log is asked so often at most whether it is still the same, while others insist that it is not. */
+  doubtMs: 1_000,
   /** How often a filter that has changed is written to disk. */
   snapshotMs: 60_000,
   /** Names that a new filter is asked for before it is taken, chosen at random. */
@@ -40,6 +43,8 @@ export interface ReplicaNeeds {
   /** Id of the set of names and the profile of its keys. */
   readonly set: string
   readonly profile: string
+  /** Which database the names are in, see name-store.ts. */
+  readonly database: string
   /** Names that a filter is made for at least. */
   readonly expected: number
   readonly report: NamesReport
@@ -54,17 +59,24 @@ export interface ReplicaNeeds {
  * | state | follows | on |
  * |---|---|---|
  * | empty | no | snapshot read, or scan done -> following |
- * | following | yes | seven tenths full, or asked -> rebuilding · the log fails -> behind · out of range -> empty |
+ * | following | yes | seven tenths full, or asked -> rebuilding · the log fails, or is in doubt -> behind · out of range, a hole, another database -> empty |
  * | rebuilding | yes; hashes go into both filters | verified -> following with the new one; not -> with the old one |
- * | behind | no | the log answers -> following |
+ * | behind | no | the log answers with the same epoch -> following; with another -> empty |
  */
 export class Replica {
   readonly #needs: ReplicaNeeds
   readonly #hasher = new NameHasher()
   #current: FilterGeneration | undefined
   #next: FilterGeneration | undefined
-  #applied = 0
-  #epoch = 0
+  #reached: Reached = { epoch: 0, offset: 0, seam: undefined }
+  #database: string
+  /** While the log is asked whether it is still the same; nothing is free meanwhile. */
+  #doubted = false
+  #doubtedAt = Number.NEGATIVE_INFINITY
+  /** Ends the loading or reading that is under way. */
+  #reading = new AbortController()
+  /** Ends the making of a filter that is to take over. */
+  #building = new AbortController()
   /** False once the filter on disk has led to what cannot be read. */
   #trustsDisk = true
   #follows = false
@@ -78,6 +90,7 @@ export class Replica {
 
   constructor(needs: ReplicaNeeds) {
     this.#needs = needs
+    this.#database = needs.database
   }
 
   /** Begins to load and to follow; both go on by themselves. */
@@ -94,7 +107,7 @@ export class Replica {
 
   /** Every hash below this place is in the filter. */
   get applied(): HashPlace {
-    return { epoch: this.#epoch, offset: this.#applied }
+    return { epoch: this.#reached.epoch, offset: this.#reached.offset }
   }
 
   get generation(): FilterGeneration | undefined {
@@ -107,7 +120,25 @@ export class Replica {
 
   /** False: the key was never added, as far as this process has followed. True: it may have been, or there is no filter. */
   has(key: string): boolean {
-    return this.#current?.has(this.#hasher.hash(key)) ?? true
+    return this.#doubted || (this.#current?.has(this.#hasher.hash(key)) ?? true)
+  }
+
+  /** Somebody has seen another log than the one that is read here: asks it, and answers nothing until it has told. */
+  doubt(): void {
+    const now = performance.now()
+    if (!this.#current || now - this.#doubtedAt < replicaLimits.doubtMs) return
+    this.#doubtedAt = now
+    this.#doubted = true
+    this.#reading.abort()
+  }
+
+  /** The names are in this database now: those that it has need not be those that were told of here. */
+  follow(database: string): void {
+    if (database === this.#database) return
+    this.#database = database
+    this.#current = undefined
+    this.#trustsDisk = false
+    this.#reading.abort()
   }
 
   /** Sets the bits of keys that are about to be claimed here. */
@@ -120,7 +151,7 @@ export class Replica {
   rebuild(): Promise<void> {
     this.#rebuilding ??= this.#build()
       .catch((error: unknown) => {
-        if (!this.#closed.signal.aborted) this.#needs.report.rebuildFailed(error)
+        if (!this.#building.signal.aborted) this.#needs.report.rebuildFailed(error)
       })
       .finally(() => {
         this.#rebuilding = undefined
@@ -130,6 +161,8 @@ export class Replica {
 
   async close(): Promise<void> {
     this.#closed.abort()
+    this.#reading.abort()
+    this.#building.abort()
     clearInterval(this.#timer)
     await this.#run
     await this.#rebuilding
@@ -150,9 +183,12 @@ export class Replica {
   async #live(): Promise<void> {
     const { signal } = this.#closed
     for (let failures = 0; !signal.aborted; ) {
+      this.#reading = new AbortController()
       try {
         const bounds = await this.#needs.log.bounds(namesTopic.name)
-        if (!this.#current || this.#epoch !== bounds.epoch) await this.#load(bounds)
+        if (!this.#current || this.#reached.epoch !== bounds.epoch) await this.#load(bounds)
+        else if (!canGoOn(this.#reached, bounds)) throw notThere(this.#reached)
+        this.#doubted = false
         await this.#follow(() => {
           failures = 0
         })
@@ -181,67 +217,81 @@ export class Replica {
 
   async #load(bounds: TopicBounds): Promise<void> {
     const { path, set, profile, report } = this.#needs
+    const { signal } = this.#reading
     const started = performance.now()
+    const [database, { epoch }] = [this.#database, bounds]
+    // One that was to take over from the filter that goes is of no use.
+    this.#building.abort()
     this.#current = undefined
-    this.#epoch = bounds.epoch
+    this.#reached = { epoch, offset: 0, seam: undefined }
     const found = this.#trustsDisk
-      ? await readSnapshot(path, { set, profile, epoch: bounds.epoch })
+      ? await readSnapshot(path, { set, profile, database, epoch })
       : ({ kind: 'none' } as const)
-    if (found.kind === 'read' && isWithin(found.offset, bounds)) {
-      this.#current = found.generation
-      this.#applied = found.offset
-    } else {
-      if (found.kind !== 'none')
-        report.snapshotRefused(
-          found.kind === 'refused' ? found.reason : 'the log no longer holds what follows it',
-        )
-      const { generation, from } = await this.#scan(1)
-      this.#current = generation
-      this.#applied = from
+    const isRead = found.kind === 'read' && canGoOn(found.reached, bounds)
+    if (!isRead && found.kind !== 'none')
+      report.snapshotRefused(
+        found.kind === 'refused' ? found.reason : 'the log no longer holds what follows it',
+      )
+    const loaded = isRead ? found : await this.#scan({ number: 1, epoch, signal })
+    // Names of another database were read, and nothing of them counts.
+    signal.throwIfAborted()
+    this.#current = loaded.generation
+    this.#reached = loaded.reached
+    if (!isRead) {
       this.#changed = true
       this.#trustsDisk = true
-      if (this.#next === generation) this.#next = undefined
+      if (this.#next === loaded.generation) this.#next = undefined
     }
     report.loaded(found.kind, this.#current, performance.now() - started)
   }
 
   /** Applies what comes; calls back when something has. */
   async #follow(applied: () => void): Promise<void> {
-    const from = { topic: namesTopic.name, offsets: new Map([[0, this.#applied]]) }
+    const { signal } = this.#reading
+    if (signal.aborted) return
     this.#follows = true
     this.#needs.moved()
-    for await (const batch of this.#needs.log.read(from, this.#closed.signal)) {
-      if (batch.epoch !== this.#epoch) return
-      for (const record of batch.records) eachHash(record, (hash) => this.#set(hash))
-      this.#applied = batch.nextOffset
+    for await (const { records, reached } of hashBatches(this.#needs.log, this.#reached, signal)) {
+      // What belongs to a filter that was given up must not tell how far the next one has come.
+      if (signal.aborted) return
+      for (const record of records) eachHash(record, (hash) => this.#set(hash))
+      this.#reached = reached
       applied()
       this.#growIfFull()
       this.#needs.moved()
     }
   }
 
-  /** A filter of every name that was committed before now; with it, the offset from which the topic has to be applied to it. */
-  async #scan(number: number): Promise<{ generation: FilterGeneration; from: number }> {
+  /** A filter of every name that was committed before now; with it, the place from which the topic has to be applied to it. */
+  async #scan(from: {
+    number: number
+    epoch: number
+    signal: AbortSignal
+  }): Promise<{ generation: FilterGeneration; reached: Reached }> {
     const { log, store, expected } = this.#needs
+    const { number, epoch, signal } = from
     const names = Math.max(await store.countRoughly(), this.#current?.namesEstimated ?? 0)
     const generation = new FilterGeneration({ number, capacity: Math.max(expected, names * 2) })
     this.#next = generation
     try {
-      const since = ((await store.nowMs()) - replicaLimits.beforeScanMs) * 1_000
-      const { partitions } = await log.bounds(namesTopic.name, Math.floor(since))
+      const sinceMicros = Math.floor(((await store.nowMs()) - replicaLimits.beforeScanMs) * 1_000)
+      const { epoch: now, partitions } = await log.bounds(namesTopic.name, sinceMicros)
+      if (now !== epoch) throw new LogError('unavailable', 'the log has another epoch than a moment ago')
+      const { start = 0, since = 0 } = partitions[0] ?? {}
       const hasher = new NameHasher()
-      for await (const keys of this.#pages()) for (const key of keys) generation.add(hasher.hash(key))
-      return { generation, from: partitions[0]?.since ?? 0 }
+      for await (const keys of this.#pages(signal)) for (const key of keys) generation.add(hasher.hash(key))
+      // With the record before, which shows the next time that it is still the same log.
+      return { generation, reached: { epoch, offset: Math.max(start, since - 1), seam: undefined } }
     } catch (error) {
       if (this.#next === generation) this.#next = undefined
       throw error
     }
   }
 
-  async *#pages(): AsyncGenerator<readonly string[]> {
+  async *#pages(signal: AbortSignal): AsyncGenerator<readonly string[]> {
     // No key is empty, so the first page begins with the first. Half of them would be a filter that calls the others free.
     for (let after = ''; ; ) {
-      this.#closed.signal.throwIfAborted()
+      signal.throwIfAborted()
       const keys = await this.#needs.store.keysAfter(after, replicaLimits.pageKeys)
       yield keys
       const last = keys.at(-1)
@@ -256,9 +306,12 @@ export class Replica {
     const started = performance.now()
     this.#fillOfLastTry = before.fill
     // From the first moment on hashes go into both, so what has to be caught up with ends where we are now at the latest.
-    const { generation, from } = await this.#scan(before.number + 1)
+    this.#building = new AbortController()
+    const { signal } = this.#building
+    const { epoch } = this.#reached
+    const { generation, reached } = await this.#scan({ number: before.number + 1, epoch, signal })
     try {
-      await this.#catchUp(generation, from)
+      await this.#catchUp(generation, reached, signal)
       await this.#verify(generation)
       if (this.#current !== before) return
       this.#current = generation
@@ -271,18 +324,15 @@ export class Replica {
     await this.#save()
   }
 
-  async #catchUp(generation: FilterGeneration, from: number): Promise<void> {
+  async #catchUp(generation: FilterGeneration, from: Reached, signal: AbortSignal): Promise<void> {
     const { log } = this.#needs
     const end = (await log.bounds(namesTopic.name)).partitions[0]?.end ?? 0
-    if (from >= end) return
-    for await (const batch of log.read(
-      { topic: namesTopic.name, offsets: new Map([[0, from]]) },
-      this.#closed.signal,
-    )) {
-      for (const record of batch.records) eachHash(record, (hash) => generation.add(hash))
-      if (batch.nextOffset >= end) return
+    if (from.offset >= end) return
+    for await (const { records, reached } of hashBatches(log, from, signal)) {
+      for (const record of records) eachHash(record, (hash) => generation.add(hash))
+      if (reached.offset >= end) return
     }
-    this.#closed.signal.throwIfAborted()
+    throw new LogError('unavailable', 'the log that is followed is another one by now')
   }
 
   /** Throws if the filter misses a name, or says "maybe" much more often than it should. */
@@ -305,7 +355,7 @@ export class Replica {
     const { signal } = this.#closed
     const end = (await this.#needs.log.bounds(namesTopic.name)).partitions[0]?.end ?? 0
     const deadline = performance.now() + replicaLimits.catchUpMsMax
-    while (this.#applied < end) {
+    while (this.#reached.offset < end) {
       if (performance.now() > deadline) throw new Error('the filter does not keep up with the topic')
       await delay(replicaLimits.lookMs, undefined, { signal })
     }
@@ -327,12 +377,8 @@ export class Replica {
     const { path, set, profile, report } = this.#needs
     if (!this.#current || !this.#changed) return
     this.#changed = false
-    await writeSnapshot(path, this.#current, {
-      set,
-      profile,
-      epoch: this.#epoch,
-      offset: this.#applied,
-    }).catch((error: unknown) => {
+    const place = { set, profile, database: this.#database, reached: this.#reached }
+    await writeSnapshot(path, this.#current, place).catch((error: unknown) => {
       this.#changed = true
       report.snapshotFailed(error)
     })
@@ -343,5 +389,15 @@ function randomHash(hash: Hash128): void {
   for (let n = 0; n < hash.length; n++) hash[n] = Math.random() * 0x1_0000_0000
 }
 
-const isWithin = (offset: number, { partitions }: TopicBounds) =>
-  offset >= (partitions[0]?.start ?? 0) && offset <= (partitions[0]?.end ?? 0)
+/**
+ * Whether the topic can be read on from a place with certainty: what follows it is there, and so is the record before it,
+ * which shows that it is the same log.
+ */
+function canGoOn({ offset, seam }: Reached, { partitions }: TopicBounds): boolean {
+  const { start = 0, end = 0 } = partitions[0] ?? {}
+  if (offset > end) return false
+  return offset === 0 ? start === 0 : seam !== undefined && offset > start
+}
+
+const notThere = ({ offset }: Reached) =>
+  new LogError('out-of-range', `the log no longer holds what was read up to offset ${offset}`)
