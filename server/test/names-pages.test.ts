@@ -315,11 +315,74 @@ describe('the pages that anybody may see', { skip: skipBrowser }, () => {
       await statusOf(page).getByText(`${name} is available!`, { exact: true }).waitFor()
     })
 
+    test('a question that the server finds wrong is answered once, with the reason, and not asked again', async () => {
+      await using window = await openNames()
+      const { page } = window
+      let asked = 0
+      page.on('request', (request) => {
+        if (request.url().includes('/api/check-username')) asked++
+      })
+      await page.clock.install()
+      // The field takes no more than 1,024 from a keyboard; what fills it in for somebody is not bound to that.
+      await page.evaluate(`(() => {
+        const field = document.getElementById('username')
+        field.value = 'x'.repeat(1_025)
+        field.dispatchEvent(new Event('input'))
+      })()`)
+      await statusOf(page).getByText('must have at most 1024 characters').waitFor()
+      await page.locator('#username[aria-invalid=true]').waitFor()
+      await page.clock.runFor(60_000)
+      await field(page).fill(aName())
+      await statusOf(page).getByText('is available!').waitFor()
+      assert.equal(asked, 2)
+    })
+
+    test('over a limit the page says how long to wait, asks nothing until then, and then for what stands there', async () => {
+      await using window = await openNames({ width: 375 })
+      const { page } = window
+      const asked: string[] = []
+      await page.route('**/api/check-username**', async (route) => {
+        asked.push(new URL(route.request().url()).searchParams.get('username') ?? '')
+        const body = JSON.stringify({ code: 'rate_limited', retry_after: 42 })
+        if (asked.length > 1) await route.continue()
+        else await route.fulfill({ status: 429, contentType: 'application/problem+json', body })
+      })
+      await page.clock.install()
+      const [first, second] = [aName(), aName()]
+      await field(page).fill(first)
+      await statusOf(page).getByText('Too many names were asked for in a short time.').waitFor()
+      const waits = async () => Number(/in (\d+) s/.exec(await textOf(page, 'wait'))?.[1])
+      assert.ok((await waits()) > 30)
+      await page.clock.runFor(15_000)
+      assert.ok((await waits()) <= 27)
+      await axeFindsNothing(page, 'a limit')
+      await fitsItsWidth(page, 'a limit')
+      await field(page).fill(second)
+      await statusOf(page).getByText('Too many names').waitFor()
+      assert.ok((await waits()) <= 27)
+      await page.clock.runFor(2_000)
+      assert.deepEqual(asked, [first])
+      await page.clock.runFor(27_000)
+      await statusOf(page).getByText(`${second} is available!`, { exact: true }).waitFor()
+      assert.deepEqual(asked, [first, second])
+      assert.equal(await page.locator('#wait').isVisible(), false)
+    })
+
     test('who is signed in sees the filter’s figures, a stranger only those of their own checks', async () => {
       await using stranger = await openNames()
+      const refused = (page: Page) => {
+        const urls: string[] = []
+        page.on('response', (answer) => {
+          if (answer.status() >= 400) urls.push(answer.url())
+        })
+        return urls
+      }
+      const refusedToStranger = refused(stranger.page)
+      await stranger.page.reload()
       await field(stranger.page).fill(aName())
       await statusOf(stranger.page).getByText('is available!').waitFor()
       assert.equal(await stranger.page.getByRole('heading', { name: 'The filter now' }).count(), 0)
+      assert.deepEqual(refusedToStranger, [])
       const { body } = await call('POST', '/admin/sign-in-links', { role: 'viewer' })
       await using viewer = await openWindow(browser, { width: 375 })
       await viewer.page.goto(String((body as unknown as { url: string }).url))
@@ -330,6 +393,15 @@ describe('the pages that anybody may see', { skip: skipBrowser }, () => {
         await viewer.page.getByRole('term').getByText(word, { exact: true }).waitFor()
       await axeFindsNothing(viewer.page, 'the figures of the filter')
       await fitsItsWidth(viewer.page, 'the figures of the filter')
+      // The session ends: that is found out once.
+      await viewer.page.context().clearCookies()
+      const refusedToViewer = refused(viewer.page)
+      for (let visit = 0; visit < 2; visit++) {
+        await viewer.page.reload()
+        await field(viewer.page).fill(aName())
+        await statusOf(viewer.page).getByText('is available!').waitFor()
+      }
+      assert.deepEqual(refusedToViewer, [`${server.url}/api/names/stats`])
     })
   })
 })

@@ -41,15 +41,28 @@ export const isUnauthenticated = (error: unknown): boolean =>
 /** True for a failure that may be over the next time: a page that shows live data goes on asking. */
 export const isPassing = (error: unknown): boolean => error instanceof PulseError && error.retryable
 
+/** Notes for the pages of strangers, which bring nothing of this, whether it is worth asking who looks at them. */
+export function noteSignedIn(isSignedIn: boolean): void {
+  try {
+    if (isSignedIn) localStorage.setItem('pulse.signed-in', '')
+    else localStorage.removeItem('pulse.signed-in')
+  } catch {
+    // Storage may be blocked; those pages then show what they show to a stranger.
+  }
+}
+
 /** Who is signed in; null if nobody is. */
 export const sessionQuery = queryOptions({
   queryKey: ['session'],
   queryFn: async ({ signal }): Promise<Session | null> => {
     try {
-      return await pulse.session({ signal, retriesMax: 0 })
+      const session = await pulse.session({ signal, retriesMax: 0 })
+      noteSignedIn(true)
+      return session
     } catch (error) {
-      if (isUnauthenticated(error)) return null
-      throw error
+      if (!isUnauthenticated(error)) throw error
+      noteSignedIn(false)
+      return null
     }
   },
   staleTime: 60_000,

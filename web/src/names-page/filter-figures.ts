@@ -17,10 +17,13 @@ export function figuresOf(stats: NameStats): readonly (readonly [word: string, v
 
 const percent = (ratio: number) => `${(ratio * 100).toLocaleString('en', { maximumSignificantDigits: 2 })} %`
 
-/** The figures, or undefined for whoever may not see them. */
+/** The figures, or undefined for whoever may not see them: a stranger is not even asked for, and sees no refusal. */
 export async function readFilterStats(): Promise<NameStats | undefined> {
   try {
+    // The dashboard keeps this; the session itself is in a cookie that no script can read.
+    if (localStorage.getItem('pulse.signed-in') === null) return undefined
     const answer = await fetch('/api/names/stats')
+    if (answer.status === 401) localStorage.removeItem('pulse.signed-in')
     return answer.ok ? ((await answer.json()) as NameStats) : undefined
   } catch {
     return undefined

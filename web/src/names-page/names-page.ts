@@ -1,4 +1,4 @@
-import { type Answer, sentenceOf } from './answer.ts'
+import { type Answer, sentenceOf, waitInWords } from './answer.ts'
 import { figuresOf, readFilterStats } from './filter-figures.ts'
 import { NameCheck, suggestionsFor } from './name-check.ts'
 
@@ -18,6 +18,7 @@ const marks: Readonly<Record<Answer['kind'], { colour: string; path?: string }>>
   available: { colour: 'text-ok', path: 'm4.5 12.5 5 5 10-11' },
   taken: { colour: 'text-bad', path: 'm6 6 12 12M18 6 6 18' },
   invalid: { colour: 'text-warn', path: 'M12 6v7m0 4.5v.1M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0Z' },
+  limited: { colour: 'text-warn', path: 'M12 7v5l3 3m6-3a9 9 0 1 1-18 0 9 9 0 0 1 18 0Z' },
   error: { colour: 'text-warn', path: 'M12 9v5m0 3v.1M12 3.5 2.5 20h19L12 3.5Z' },
 }
 
@@ -70,11 +71,27 @@ function showSuggestions(names: readonly string[]): void {
   byId('suggestions').hidden = names.length === 0
 }
 
+let countdown: ReturnType<typeof setInterval> | undefined
+
+/** Counts the seconds until the name is checked again, beside what is read out and not in it. */
+function showWait(againMs: number | undefined): void {
+  clearInterval(countdown)
+  byId('wait').hidden = againMs === undefined
+  if (againMs === undefined) return
+  const endMs = performance.now() + againMs
+  const tell = () => {
+    byId('wait').textContent = waitInWords(endMs - performance.now())
+  }
+  tell()
+  countdown = setInterval(tell, 1_000)
+}
+
 let shown: Answer = { kind: 'idle' }
 
-async function show(answer: Answer, ms?: number): Promise<void> {
+const show: ConstructorParameters<typeof NameCheck>[0]['told'] = async (answer, { tookMs, againMs }) => {
   shown = answer
-  if (ms !== undefined) count(answer, ms)
+  if (tookMs !== undefined) count(answer, tookMs)
+  showWait(againMs)
   drawMark(answer)
   const status = byId('status')
   status.textContent = sentenceOf(answer)
@@ -86,10 +103,10 @@ async function show(answer: Answer, ms?: number): Promise<void> {
   if (shown === answer) showSuggestions(names)
 }
 
-const check = new NameCheck({ told: (answer, ms) => void show(answer, ms) })
+const check = new NameCheck({ told: show })
 field.addEventListener('input', () => {
   // What stood there was said of another name.
-  if (shown.kind !== 'idle' && shown.kind !== 'checking') void show({ kind: 'idle' })
+  if (shown.kind !== 'idle' && shown.kind !== 'checking') show({ kind: 'idle' }, {})
   check.typed(field.value)
 })
 byId('form').addEventListener('submit', (event) => {

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
-import { failureFacts, pulse, sessionQuery } from '../api/api.ts'
+import { failureFacts, noteSignedIn, pulse, sessionQuery } from '../api/api.ts'
 import { Button, Menu, type MenuEntry, useToast } from '../design/design.ts'
 import { type Preferences, usePreferences } from './preferences.tsx'
 
@@ -20,6 +20,7 @@ export function AccountMenu({ onHelp }: { onHelp: () => void }) {
   const leave = async () => {
     try {
       await pulse.signOut()
+      noteSignedIn(false)
       client.clear()
       await navigate({ to: '/sign-in' })
     } catch (error) {

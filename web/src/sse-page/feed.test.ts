@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cleared, emptyFeed, figureInWords, type Measurement, paused, shownMax, withEvent } from './feed.ts'
+import {
+  cleared,
+  emptyFeed,
+  emptyInWords,
+  figureInWords,
+  type Measurement,
+  paused,
+  shownMax,
+  withEvent,
+} from './feed.ts'
 
 const event = (value: number): Measurement => ({
   ...{ topic: 'Global Metrics', value, value_of: '', at: '2026-03-01T12:00:00Z', figures: [] },
@@ -39,6 +48,13 @@ test('a paused feed stands still and goes on counting', () => {
   assert.deepEqual([shown(feed), feed.captured], [[1], 3])
   const going = after([4], paused(feed))
   assert.deepEqual([shown(going), going.captured], [[4, 1], 4])
+})
+
+test('an empty feed says what it waits for', () => {
+  assert.equal(emptyInWords(emptyFeed, true), 'Waiting for the first event.')
+  assert.equal(emptyInWords(cleared(after([1])), true), 'Waiting for the next event.')
+  assert.match(emptyInWords(emptyFeed, false), /^No connection/)
+  assert.match(emptyInWords(paused(emptyFeed), true), /^Paused/)
 })
 
 test('figures are read with their unit', () => {

@@ -45,6 +45,13 @@ export function withEvent(feed: Feed, id: string, event: Measurement): Feed {
 /** The feed without events and with its count at zero; what came is not shown again. */
 export const cleared = (feed: Feed): Feed => ({ ...feed, shown: [], captured: 0 })
 
+/** What stands in the place of an empty feed. */
+export function emptyInWords({ seen, isPaused }: Feed, isConnected: boolean): string {
+  if (isPaused) return 'Paused. What comes is counted, not shown.'
+  if (!isConnected) return 'No connection to the server. It is tried again by itself.'
+  return `Waiting for the ${seen.size === 0 ? 'first' : 'next'} event.`
+}
+
 /** The feed held still, so that it can be read, or going on. */
 export const paused = (feed: Feed): Feed => ({ ...feed, isPaused: !feed.isPaused })
 

@@ -1,4 +1,13 @@
-import { cleared, emptyFeed, type Feed, figureInWords, type Measurement, paused, withEvent } from './feed.ts'
+import {
+  cleared,
+  emptyFeed,
+  emptyInWords,
+  type Feed,
+  figureInWords,
+  type Measurement,
+  paused,
+  withEvent,
+} from './feed.ts'
 
 /** After this time a connection that the browser has given up is tried again; a broken one it finds by itself. */
 const reconnectMs = 5_000
@@ -24,11 +33,21 @@ const topicColours: Readonly<Record<string, string>> = {
 
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
 
-function showStatus(state: keyof typeof looks): void {
+let feed: Feed = emptyFeed
+let state: keyof typeof looks = 'connecting'
+
+function showStatus(next: keyof typeof looks): void {
+  state = next
   const status = byId('status')
   // Told once: a word that does not change must not be read out again.
   if (status.textContent !== looks[state].word) status.textContent = looks[state].word
   byId('dot').className = `size-3 shrink-0 rounded-full ${looks[state].dot}`
+  showEmpty()
+}
+
+function showEmpty(): void {
+  byId('empty').hidden = feed.shown.length > 0
+  byId('empty').textContent = emptyInWords(feed, state !== 'disconnected')
 }
 
 /** One item of the feed. Everything is set as text: nothing that is sent becomes part of the page's code. */
@@ -59,20 +78,18 @@ function itemOf(event: Measurement): HTMLElement {
   return item
 }
 
-let feed: Feed = emptyFeed
-
 /** Shows what has changed, which is one event at a time; an item that stays is not made anew. */
 function show(next: Feed): void {
   const list = byId('feed')
   const [newest] = next.shown
   if (newest && newest !== feed.shown[0]) list.prepend(itemOf(newest))
   while (list.childElementCount > next.shown.length) list.lastElementChild?.remove()
-  byId('empty').hidden = next.shown.length > 0
   byId('captured').textContent = next.captured.toLocaleString('en')
   const pause = byId('pause')
   pause.textContent = next.isPaused ? 'Resume' : 'Pause'
   pause.setAttribute('aria-pressed', String(next.isPaused))
   feed = next
+  showEmpty()
 }
 
 function connect(): void {
