@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import type { Explanation, Filter, FilterTrialResult, OpenStreams } from '@pulse/client'
 import type { Event } from '@pulse/protocol/event'
 import { formatStreamPosition, parseStreamPosition } from '@pulse/protocol/stream-position'
-import type { Ran } from './run-pulse.ts'
+import { kept, type Ran } from './run-pulse.ts'
 import { eventually, processedEvents, startTestServer, type TestServer } from './server.ts'
 import { openTemporaryFolder } from './temporary-folder.ts'
 
@@ -196,7 +196,7 @@ test('tail ends with 0 when nobody reads its output any more', async () => {
   const child = spawn(
     process.execPath,
     [main, 'events', 'tail', '--filter', `event_type = "${type}"`, '--since', '10m', '--json'],
-    { env: { PATH: process.env.PATH, DATA: server.data }, stdio: ['ignore', 'pipe', 'pipe'] },
+    { env: { ...kept, DATA: server.data }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   await once(child.stdout, 'data')
   child.stdout.destroy()

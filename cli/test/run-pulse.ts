@@ -11,7 +11,7 @@ export interface Ran {
 }
 
 export interface Surroundings {
-  /** Environment beside PATH; nothing of the machine's own leaks in. */
+  /** Environment beside what is `kept`; nothing of the machine's own leaks in. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   /** What stands on standard input. */
@@ -21,6 +21,17 @@ export interface Surroundings {
   /** Told of everything that was printed so far, each time there is more. */
   readonly onStdout?: (text: string, stop: (signal: NodeJS.Signals) => void) => void
 }
+
+/**
+ * All that a program under test keeps of this process: where programs lie, the files that `npm test` has compiled
+ * (compiling them anew is most of what a short command takes), and the mark by which it finds what a test left running.
+ */
+export const kept = Object.fromEntries(
+  ['PATH', 'NODE_COMPILE_CACHE', 'TEST_RUN'].flatMap((name) => {
+    const value = process.env[name]
+    return value === undefined ? [] : [[name, value]]
+  }),
+)
 
 /** Runs `pulse` as a process of its own, the way a user does, and gives what it said. */
 export function runPulse(words: readonly string[], surroundings: Surroundings = {}): Promise<Ran> {
@@ -33,7 +44,7 @@ export async function runProgram(
   words: readonly string[],
   { env, cwd, input, interrupt, onStdout }: Surroundings,
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [file, ...words], { env: { PATH: process.env.PATH, ...env }, cwd })
+  const child = spawn(process.execPath, [file, ...words], { env: { ...kept, ...env }, cwd })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Client, createClient } from '@pulse/client'
-import { type Ran, runProgram, type Surroundings } from './run-pulse.ts'
+import { kept, type Ran, runProgram, type Surroundings } from './run-pulse.ts'
 import { openTemporaryFolder } from './temporary-folder.ts'
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -89,7 +89,7 @@ function startPulse(
   env: Readonly<Record<string, string>>,
 ): ChildProcess {
   return spawn(process.execPath, [main, 'start', '--data', data, ...words], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...kept, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
 }

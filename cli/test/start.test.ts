@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { runPulse } from './run-pulse.ts'
+import { kept, runPulse } from './run-pulse.ts'
 import { eventually, startTestServer } from './server.ts'
 import { openTemporaryFolder } from './temporary-folder.ts'
 
@@ -19,7 +19,7 @@ async function startSaying(
   more: Readonly<Record<string, string>> = {},
 ): Promise<{ child: ChildProcess; said: () => string }> {
   const child = spawn(process.execPath, [main, 'start', '--port', '0', '--data', data], {
-    env: { PATH: process.env.PATH, HOME: home, LOG_LEVEL: 'warn', ...more },
+    env: { ...kept, HOME: home, LOG_LEVEL: 'warn', ...more },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let said = ''
