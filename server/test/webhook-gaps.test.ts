@@ -255,4 +255,48 @@ describe('gaps that a killed server has met', { concurrency: 2 }, () => {
     assert.deepEqual([told.gaps, told.last_gap], [1, { ...untold.last_gap, told: 'yes' }])
     assert.equal(assertOneGap(receiver, [event]).reason, 'corrupt')
   })
+
+  for (const taken of ['nothing', 'the message of it only'])
+    test(`a gap of damage reaches as far as it did, although events before it are sent again, where the receiver had taken ${taken}`, async (t) => {
+      await using services = await openServices(['postgres'])
+      await using database = await freshDatabase(services.address('postgres'))
+      const two = { ...patient, PARTITIONS: '2' }
+      await using installation = await openInstallation({ databaseUrl: database.url, settings: two })
+      const receiver = await openReceiver(({ event }, response) => {
+        // What is not answered does not fail: a second failure would block its key, and the position pass it.
+        if (taken !== 'nothing' && event.event_type === 'pulse.gap') response.end()
+      })
+      t.after(() => receiver[Symbol.asyncDispose]())
+      const owner = await installation.start()
+      const call = callerOf(owner)
+      const post = async (event: object) => (await call('POST', '/events', event)).body.receipt.position
+      const before = anEvent('gap.behind')
+      await post(before)
+      await damageBatch(database.url, await post(anEvent('gap.behind')))
+      const oldest = await call('GET', '/streams/position?at=1970-01-01T00:00:00Z')
+      const { position } = oldest.body as unknown as { position: string }
+      const filter = { event_types: ['gap.behind'] }
+      const body = { subscriber_id: 'gap', url: receiver.url, filter, position }
+      const { id } = (await call('POST', '/webhooks', body)).body as unknown as NewWebhook
+      const told = taken === 'nothing' ? 'not_yet' : 'yes'
+      const met = await shown(call, id, ({ last_gap }) => last_gap?.told === told)
+      assert.deepEqual([met.last_gap?.reason, met.position], ['corrupt', position])
+      // Of the partition that is damaged, and of others: where a stream stands there differs from run to run.
+      const since = ['u', 'a', 'b', 'c', 'd'].map((user) => anEvent('gap.behind', user))
+      for (const event of since) await post(event)
+      const other = callerOf(await installation.start())
+      const { length } = receiver.requests
+      await owner.kill()
+      receiver.behave((_request, response) => void response.end())
+      const done = await shown(
+        other,
+        id,
+        ({ delivered, last_gap }) => delivered === 6 && last_gap?.told === 'yes',
+      )
+      assert.deepEqual([done.gaps, done.last_gap], [1, { ...met.last_gap, told: 'yes' }])
+      const messages = receiver.requests.filter(({ event }) => event.event_type === 'pulse.gap')
+      assert.equal(new Set(messages.map((one) => one.id)).size, 1)
+      const came = new Set(receiver.requests.slice(length).map((one) => one.id))
+      for (const { event_id } of [before, ...since]) assert.ok(came.has(event_id))
+    })
 })

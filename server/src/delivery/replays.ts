@@ -195,7 +195,10 @@ export class Replays implements AsyncDisposable {
       const place = scan.placeOf(session)
       scan.leave(session)
       const to = place.slice()
-      to[slot] = Math.max(place[slot] as number, live.scan.vector[slot] as number)
+      to[slot] = Math.max(
+        place[slot] as number,
+        session.knownEnd(slot, place) ?? (live.scan.vector[slot] as number),
+      )
       session.reached(place)
       session.gap(slots.format(place), to, 'corrupt')
       if (session.state.kind !== 'closed') this.add(session, to)

@@ -96,6 +96,8 @@ export class Session {
   slow: SlowPolicy = 'replay'
   /** Of queued events for which this gives the same text only the latest is kept, if `slow` is `conflate`. */
   conflateBy: ((delivery: DeliveryRecord) => string) | undefined
+  /** A gap of damage that was met before, and may be met again. */
+  knownDamage: { readonly from: Vector; readonly to: Vector } | undefined
   /** Position that the client says it has dealt with. */
   acked: Vector | undefined
   readonly counted = { delivered: 0, gaps: 0, lagged: 0 }
@@ -256,6 +258,13 @@ export class Session {
     const { place } = this.state
     this.state = { kind: 'waiting', place }
     this.needs.resume(this, place)
+  }
+
+  /** How far the damage reaches that was met in this partition here, if it was met before. */
+  knownEnd(slot: number, place: Vector): number | undefined {
+    const { knownDamage: known } = this
+    if (!known || known.from[slot] !== place[slot] || known.to[slot] === known.from[slot]) return undefined
+    return known.to[slot]
   }
 
   /** Takes it out of its scan and lets go of what waits. Returns from where it must go on. */

@@ -30,6 +30,8 @@ export interface BeginOptions {
   readonly strict?: boolean
   /** A gap that ends at the position and was met before: its reader still has to be told of it. */
   readonly owed?: { readonly from: string; readonly reason: GapReason }
+  /** A gap of damage behind the position that was met before: it reaches as far as it did then, though the log goes on. */
+  readonly known?: { readonly from: string; readonly to: string }
   /** A filter of the connection itself, beside those that are stored. */
   readonly own?: Tree
   readonly slow?: SlowPolicy
@@ -121,6 +123,7 @@ export class Stream {
     this.#own = options.own ?? this.#own
     this.session.slow = options.slow ?? this.session.slow
     this.session.conflateBy = options.conflateBy ?? this.session.conflateBy
+    this.session.knownDamage = options.known && this.#damageOf(options.known)
     const presented = from === undefined ? undefined : slots.parse(from)
     if (presented?.kind === 'invalid') return 'invalid'
     const range = presented && (await live.range())
@@ -157,6 +160,13 @@ export class Stream {
     } else this.#start(place)
     replays.add(this.session, place)
     return 'begun'
+  }
+
+  /** Undefined if it is one of another life of the log. */
+  #damageOf(known: { readonly from: string; readonly to: string }) {
+    const { slots } = this.#needs.feed
+    const [from, to] = [slots.parse(known.from), slots.parse(known.to)]
+    return from.kind === 'ok' && to.kind === 'ok' ? { from: from.vector, to: to.vector } : undefined
   }
 
   /** Puts another filter of the connection's own in place of the one it has. */

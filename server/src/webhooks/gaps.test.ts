@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Gaps, owedGap } from './gaps.ts'
+import { Gaps, isSameDamage, owedGap } from './gaps.ts'
 import type { LastGap } from './webhook-store.ts'
 
 const first = { from: 'events~1', to: 'events~5', reason: 'retention' } as const
@@ -58,4 +58,28 @@ test('a gap is owed as long as nobody was told of it, and the position stands be
   for (const told of ['yes', 'never'] as const)
     assert.equal(owedGap({ position: first.from, lastGap: { ...first, told } }), undefined)
   assert.equal(owedGap({ position: first.from, lastGap: null }), undefined)
+})
+
+test('damage is the same where it is of one partition, from one event to one, wherever the others stand', () => {
+  // Positions as a stream reads them: offsets of two partitions, or those of another log.
+  const slots = {
+    parse: (text: string) =>
+      text === 'another log'
+        ? ({ kind: 'epoch' } as const)
+        : ({ kind: 'ok', vector: Float64Array.from(text.split(' '), Number) } as const),
+  }
+  const gapOf = (from: readonly number[], to: readonly number[]) => ({
+    from: from.join(' '),
+    to: to.join(' '),
+  })
+  const known = gapOf([5, 2], [5, 4])
+  const isSame = (from: readonly number[], to: readonly number[]) =>
+    isSameDamage(known, gapOf(from, to), slots)
+  assert.ok(isSame([5, 2], [5, 4]))
+  assert.ok(isSame([9, 2], [9, 4]))
+  assert.ok(!isSame([5, 2], [5, 6]), 'it reaches further')
+  assert.ok(!isSame([5, 3], [5, 4]), 'it begins elsewhere')
+  assert.ok(!isSame([2, 5], [4, 5]), 'it is of another partition')
+  const another = { from: 'another log', to: 'another log' }
+  assert.ok(!isSameDamage(another, gapOf([5, 2], [5, 4]), slots))
 })

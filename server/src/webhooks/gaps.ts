@@ -1,3 +1,4 @@
+import type { Stream } from '../delivery/delivery.ts'
 import type { LastGap } from './webhook-store.ts'
 
 /**
@@ -11,6 +12,31 @@ export function owedGap(stored: {
 }): LastGap | undefined {
   const { position, lastGap } = stored
   return lastGap?.told === 'not_yet' && lastGap.from === position ? lastGap : undefined
+}
+
+/**
+ * The gap of damage that was met last, wherever the position stands. It is met again if that stands before it, because of
+ * events that were not taken yet, and found to reach to the end of the log of that time: over events that are there.
+ */
+export const metDamage = ({ lastGap }: { readonly lastGap: LastGap | null }): LastGap | undefined =>
+  lastGap?.reason === 'corrupt' ? lastGap : undefined
+
+/**
+ * Whether damage that was met is that which was met before: in the same partition, from the same event to the same one.
+ * Where a stream stands in the other partitions differs from run to run.
+ */
+export function isSameDamage(
+  known: { readonly from: string; readonly to: string },
+  met: { readonly from: string; readonly to: string },
+  slots: Pick<Stream['session']['needs']['slots'], 'parse'>,
+): boolean {
+  const [from, to] = [slots.parse(met.from), slots.parse(met.to)]
+  const [knownFrom, knownTo] = [slots.parse(known.from), slots.parse(known.to)]
+  if (from.kind !== 'ok' || to.kind !== 'ok' || knownFrom.kind !== 'ok' || knownTo.kind !== 'ok') return false
+  return from.vector.every((offset, slot) => {
+    if (to.vector[slot] === offset) return knownTo.vector[slot] === knownFrom.vector[slot]
+    return knownFrom.vector[slot] === offset && knownTo.vector[slot] === to.vector[slot]
+  })
 }
 
 /**

@@ -1,13 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { closeCodes } from '@pulse/protocol/close-codes'
 import type { Event } from '@pulse/protocol/event'
-import type { GapReason } from '@pulse/protocol/frames'
 import type pg from 'pg'
 import type { Delivery, DeliveryRecord, Own, Stream } from '../delivery/delivery.ts'
 import { treeOf } from '../subscriptions/subscriptions.ts'
 import type { Outcome, RetryPolicy } from './attempts.ts'
-import { gapLetter } from './gap-letter.ts'
-import { Gaps, owedGap } from './gaps.ts'
+import { gapLetter, type ToldGap } from './gap-letter.ts'
+import { Gaps, isSameDamage, metDamage, owedGap } from './gaps.ts'
 import { graveOf } from './grave.ts'
 import { type GivenUp, keyOfLetter, type Letter, parkedOf } from './letter.ts'
 import { Letters } from './letters.ts'
@@ -133,7 +132,10 @@ export class Worker {
       const found = await parkedByKey(this.#needs.pool, this.row.id)
       const owed = owedGap(this.#stored)
       const own = this.row.filter ? { own: treeOf(this.row.filter) } : {}
-      const begun = await stream.begin(owed?.to ?? this.#stored.position, { ...own, ...(owed && { owed }) })
+      const known = metDamage(this.#stored)
+      const begun = await stream.begin(owed?.to ?? this.#stored.position, {
+        ...{ ...own, ...(owed && { owed }), ...(known && { known }) },
+      })
       if (begun === 'begun') {
         this.#run = run
         // Within the turn in which it began, so before the first event comes.
@@ -250,11 +252,14 @@ export class Worker {
     progress.moved()
   }
 
-  #tellGap({ letters, gaps }: Run, gap: { from: string; to: string; reason: GapReason }): void {
+  #tellGap({ letters, gaps, stream }: Run, met: ToldGap): void {
     const { row } = this
+    const known = met.reason === 'corrupt' ? metDamage(this.#stored) : undefined
+    const isKnown = known && isSameDamage(known, met, stream.session.needs.slots)
+    const gap: ToldGap = isKnown ? { from: known.from, to: known.to, reason: known.reason } : met
     this.#needs.report.gap(row.id, gap)
     gaps.met(gap)
-    letters.add(gapLetter({ webhookId: row.id, subscriber: row.subscriber }, gap))
+    letters.add(gapLetter({ webhookId: row.id, subscriber: row.subscriber }, gap, met.from))
   }
 
   /** Everything below is dealt with; undefined before the stream has begun. */
