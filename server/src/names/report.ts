@@ -57,10 +57,9 @@ export function createNamesReport(from: {
   observed: NamesObserved
 }): NamesReport {
   const { log } = from
-  const { checks, claims, seconds, imported, released, rebuilds, sweeps } = createMetrics(
-    [from.metrics],
-    from.observed,
-  )
+  const registers = [from.metrics]
+  registerGauges(registers, from.observed)
+  const { checks, claims, seconds, imported, released, rebuilds, sweeps } = createCounters(registers)
   const counts = { checked: 0, claimed: 0 }
   const filterOf = (generation: FilterGeneration) => ({
     generation: generation.number,
@@ -145,7 +144,7 @@ export function createRulesReport({ log, metrics }: { log: Logger; metrics: Regi
   }
 }
 
-function createMetrics(registers: Registry[], observed: NamesObserved) {
+function registerGauges(registers: Registry[], observed: NamesObserved): void {
   const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({
       ...{ name, help, registers },
@@ -180,6 +179,9 @@ function createMetrics(registers: Registry[], observed: NamesObserved) {
   gauge('pulse_names_certain', '1 while free names are answered from memory', () =>
     Number(observed.isCertain()),
   )
+}
+
+function createCounters(registers: Registry[]) {
   return {
     checks: new Counter({
       name: 'pulse_names_checks_total',
