@@ -132,6 +132,29 @@ test('what a server on Kafka has acknowledged before it is killed is taken for t
   await other[Symbol.asyncDispose]()
 })
 
+test('a topic that is deleted under running servers is made anew by them, and their filters with it', {
+  skip,
+}, async () => {
+  const [one, two] = [await openMember(), await openMember()]
+  await claim(one, 'before.deletion')
+  const { epoch } = await world.log.bounds(namesTopic.name)
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: [broker.address] })
+  await admin.deleteTopics({ topics: [namesTopic.name] }).finally(() => admin.close())
+  const claimed = async () => {
+    const outcome = await claim(one, 'after.deletion').catch((error: unknown) => {
+      assert.equal((error as Error).name, 'ClaimFailed')
+    })
+    return outcome?.kind === 'claimed' || undefined
+  }
+  await eventually('a claim', claimed, 20_000)
+  assert.equal(await isTaken(two, 'after.deletion'), true)
+  await Promise.all([one.certain(), two.certain()])
+  assert.notEqual((await world.log.bounds(namesTopic.name)).epoch, epoch)
+  for (const names of [one, two])
+    for (const name of ['before.deletion', 'after.deletion']) assert.equal(await isTaken(names, name), true)
+  await Promise.all([one, two].map((names) => names[Symbol.asyncDispose]()))
+})
+
 test('a topic that is compacted is refused at the start, and what it has lost is read from the database', {
   skip,
 }, async () => {
@@ -165,6 +188,13 @@ test('a topic that is compacted is refused at the start, and what it has lost is
     await other.claimAll(usernames, 'key-1')
     await set(ConfigResourceTypes.BROKER, '1', { 'log.cleaner.backoff.ms': '100' })
     await setTopic({ 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.001', 'cleanup.policy': 'compact' })
+    // The broker takes a moment to hear of it.
+    const isHeard = () =>
+      world.log.declare([namesTopic]).then(
+        () => undefined,
+        () => true,
+      )
+    await eventually('the settings', isHeard, 10_000)
     await assert.rejects(openMember(), /cleanup.policy=compact/)
     let rolled = 0
     const isCompacted = async () => {
@@ -175,6 +205,7 @@ test('a topic that is compacted is refused at the start, and what it has lost is
     await eventually('a hole', isCompacted, 30_000)
     await setTopic({ 'cleanup.policy': 'delete' })
     const since = world.statements.length
+    await eventually('the settings', async () => !(await isHeard()) || undefined, 10_000)
     // It answers from memory no sooner than the hole is out of the way of a new filter.
     const again = await openMember({ data, unready: true })
     await eventually('the names read from the database', async () => scans(since) > 0 || undefined, 10_000)

@@ -104,10 +104,10 @@ export class Claims {
     replica.add(keys)
     const before = replica.applied
     const told = lease.wanted
-    const [outcomes] = await Promise.all([
-      log.append(recordsOf(keys, this.#hasher, Date.now())),
-      shared?.add(keys),
-    ])
+    const appended = log.append(recordsOf(keys, this.#hasher, Date.now())).catch((cause: unknown) => {
+      throw new ClaimFailed('the log does not take the claim', { cause })
+    })
+    const [outcomes] = await Promise.all([appended, shared?.add(keys)])
     let place: HashPlace = { epoch: 0, offset: 0 }
     for (const outcome of outcomes) {
       if (!('position' in outcome))

@@ -32,7 +32,8 @@ export async function* hashBatches(
   let { offset } = from
   const first = isSewn ? offset - 1 : offset
   let next = first
-  for await (const batch of log.read({ topic: namesTopic.name, offsets: new Map([[0, first]]) }, signal)) {
+  const asked = { topic: namesTopic.name, offsets: new Map([[0, first]]), epoch: from.epoch }
+  for await (const batch of log.read(asked, signal)) {
     if (batch.epoch !== from.epoch) return
     refuseHoles(batch, next)
     next = batch.nextOffset

@@ -62,6 +62,7 @@ test('where the log has lost what was applied no claim is made, until the filter
   const names = await world.open()
   for (const name of ['one', 'two', 'three']) await claim(names, name)
   const end = await loseEnd(world, 2)
+  const since = world.statements.length
   await assert.rejects(claim(names, 'four'), (error: unknown) => {
     assert.ok(error instanceof ClaimFailed)
     assert.match(error.message, new RegExp(`gone back to offset ${end}`))
@@ -69,6 +70,7 @@ test('where the log has lost what was applied no claim is made, until the filter
   })
   const rows = await world.pool.query(`select 1 from names where key = 'four'`)
   assert.equal(rows.rowCount, 0, 'nothing is half done')
+  await eventually('a new filter', async () => hasScanned(world, since) || undefined, 20_000)
   await eventually(
     'a claim',
     async () => ((await claim(names, 'four').catch(() => undefined))?.kind === 'claimed' ? true : undefined),

@@ -19,7 +19,7 @@ import { createNames, measuredLately } from './offer.ts'
 import { Replica } from './replica.ts'
 import { createNamesReport, type NameCounts } from './report.ts'
 import { seedNames } from './seeding.ts'
-import { type BitmapSettings, openSharedBitmap } from './shared-bitmap.ts'
+import type { BitmapSettings, SharedBitmap } from './shared-bitmap.ts'
 import { checkUnicode } from './unicode-version.ts'
 
 export { namesTopic } from './hash-records.ts'
@@ -95,10 +95,8 @@ export async function openNames(needs: NamesNeeds): Promise<Names> {
   const { set, rules } = await openGround(needs, store)
   opened.use(rules)
   const { replica, lease, report, measured } = createMember(needs, { store, set })
-  const { bitmap } = needs.settings
-  const shared =
-    bitmap &&
-    opened.use(await openSharedBitmap({ settings: bitmap, store, log: needs.logger, metrics: needs.metrics }))
+  const shared = await openBitmap(needs, store)
+  if (shared) opened.use(shared)
   const checks = new Checks({
     ...{ profile, rules, store, report, shared },
     isCertain: () => lease.holds(),
@@ -141,6 +139,16 @@ async function openGround(needs: NamesNeeds, store: NameStore): Promise<{ set: N
     return { set: set.value, rules: rules.value }
   if (rules.status === 'fulfilled') await rules.value[Symbol.asyncDispose]()
   throw [set, topic, rules].find((each) => each.status === 'rejected')?.reason
+}
+
+/** Loaded only where it is used: the client of Redis takes longer to load than everything else of names. */
+async function openBitmap(
+  { settings, logger, metrics }: NamesNeeds,
+  store: NameStore,
+): Promise<SharedBitmap | undefined> {
+  if (!settings.bitmap) return undefined
+  const { openSharedBitmap } = await import('./shared-bitmap.ts')
+  return await openSharedBitmap({ settings: settings.bitmap, store, log: logger, metrics })
 }
 
 /** The set of names. Throws ConfigError where another profile, or another Unicode, would make other keys. */

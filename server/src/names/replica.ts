@@ -59,7 +59,7 @@ export interface ReplicaNeeds {
  * | state | follows | on |
  * |---|---|---|
  * | empty | no | snapshot read, or scan done -> following |
- * | following | yes | seven tenths full, or asked -> rebuilding · the log fails, or is in doubt -> behind · out of range, a hole, another database -> empty |
+ * | following | yes | seven tenths full, or asked -> rebuilding · the log fails, or is in doubt -> behind · the topic deleted, out of range, a hole, another database -> empty |
  * | rebuilding | yes; hashes go into both filters | verified -> following with the new one; not -> with the old one |
  * | behind | no | the log answers with the same epoch -> following; with another -> empty |
  */
@@ -195,6 +195,7 @@ export class Replica {
       } catch (error) {
         if (signal.aborted) break
         if (this.#distrust(error)) failures++
+        if (error instanceof LogError && error.code === 'unknown-topic') await this.#declareAgain()
       }
       this.#follows = false
       const againMs = Math.min(replicaLimits.againMs * 2 ** failures, replicaLimits.againMsMax)
@@ -213,6 +214,11 @@ export class Replica {
     this.#current = undefined
     this.#trustsDisk = false
     return true
+  }
+
+  /** Somebody has deleted the topic: the names are in the database, so one without a record serves as well. */
+  async #declareAgain(): Promise<void> {
+    await this.#needs.log.declare([namesTopic]).catch((error: unknown) => this.#needs.report.troubled(error))
   }
 
   async #load(bounds: TopicBounds): Promise<void> {
