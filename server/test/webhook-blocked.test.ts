@@ -285,6 +285,27 @@ describe('keys that are not taken', { concurrency: 2 }, () => {
     assert.equal((await parkedOf(world, (parked) => parked === 0)).given_up, 0)
   })
 
+  test('a receiver that refuses everything has ten thousand events parked, says so, and gets all in order once it takes them', async () => {
+    let isBad = true
+    await using receiver = await openReceiver((_request, response) => {
+      void response.writeHead(isBad ? 500 : 200).end()
+    })
+    await using world = await openBlocked(receiver, { WEBHOOK_CONCURRENCY: '50' })
+    const users = Array.from({ length: 50 }, (_, n) => `user_${n}`)
+    for (let n = 0; n < 12; n++) await world.post(users.flatMap((user) => fill(user, 20)))
+    const isStalled = async () => {
+      const now = await world.shown()
+      return now.reason?.includes('all others until it takes some') ? now : undefined
+    }
+    const stalled = await eventually('it says so', isStalled, 60_000)
+    assert.ok(stalled.parked >= 10_000 && stalled.parked <= 11_100, `${stalled.parked} are parked`)
+    isBad = false
+    for (const user of users) await comes(receiver, user, 240)
+    assert.deepEqual(orderFaults(receiver.requests), [])
+    const done = await parkedOf(world, (parked) => parked === 0)
+    assert.deepEqual([done.given_up, done.delivered], [0, 12_000])
+  })
+
   test('an outage parks nothing: the log keeps what comes', async () => {
     let isDown = true
     await using receiver = await openReceiver((_request, response) => {
