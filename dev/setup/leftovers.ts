@@ -45,6 +45,9 @@ export async function endLeftovers(mark: string): Promise<readonly Leftover[]> {
       // It ended just now.
     }
   }
+  // Until it is gone, a killed process holds what it held; a busy machine may take its time to end it.
+  const goneBy = performance.now() + graceMsMax
+  while (processesWith(mark).length > 0 && performance.now() < goneBy) await wait(lookAgainMs)
   return left
 }
 
