@@ -215,19 +215,24 @@ describe('the pages that anybody may see', { skip: skipBrowser }, () => {
       page.getByRole('list', { name: 'These are free:' }).getByRole('button')
     const call = (...asked: Parameters<ReturnType<typeof callerOf>>) => callerOf(server)(...asked)
     const aName = () => `n${randomUUID().replaceAll('-', '').slice(0, 12)}`
-    /** A window on `/names` of a server whose filter can answer by itself. */
     const openNames = async (look: Parameters<typeof openWindow>[1] = {}) => {
-      const isCertain = async () => {
-        const { body } = await call('GET', '/api/names/stats')
-        return (body as unknown as { certain: boolean }).certain || undefined
-      }
-      await eventually('the filter answers', isCertain, waitMsMax)
       const window = await openWindow(browser, look)
       await window.page.goto(`${server.url}/names`)
       return window
     }
+    /** Until then the database answers, and nothing is suggested. */
+    const untilFilterAnswers = () =>
+      eventually(
+        'the filter answers',
+        async () => {
+          const { body } = await call('GET', '/api/names/stats')
+          return (body as unknown as { certain: boolean }).certain || undefined
+        },
+        waitMsMax,
+      )
 
     test('BF-21 a name is checked as it is typed, without a reload: free, taken with free ones beside it, and empty again', async () => {
+      await untilFilterAnswers()
       await using window = await openNames()
       const { page } = window
       let taken = ''
