@@ -57,7 +57,8 @@ export const logDoors: ReadonlySet<string> = new Set([
   'log/src/one-at-a-time.ts',
   'log/src/open-once.ts',
   'log/src/postgres/day-partitions.ts',
-  // For tests: fresh databases with the log's schema.
+  // For tests: topics that an operator has set up badly, and fresh databases with the log's schema.
+  'log/src/kafka/kafka-engine.ts',
   'log/src/postgres/postgres-engine.ts',
   'log/src/suite-records.ts',
 ])

@@ -3,17 +3,12 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import {
-  Admin,
-  ConfigResourceTypes,
-  type ConfigResourceTypeValue,
-  IncrementalAlterConfigOperationTypes,
-} from '@platformatic/kafka'
 import { missingBecause, openServices } from '@pulse/dev/services'
 import { eventually } from '@pulse/dev/services/eventually'
 import { findKafka, type Kafka, startKafka } from '@pulse/dev/services/kafka'
 import { startPulse } from '@pulse/dev/services/pulse'
 import { openKafkaLog } from '@pulse/log/kafka'
+import { openTopicHands } from '@pulse/log/kafka/kafka-engine'
 import { namesTopic } from '../src/names/hash-records.ts'
 import { type NamesWorld, type OpenedNames, openNamesWorld } from '../src/names/names-world.ts'
 
@@ -21,12 +16,14 @@ const opened = new AsyncDisposableStack()
 const services = opened.use(await openServices(['postgres']))
 // A broker of its own, because it is stopped, and its topics are set up badly.
 let broker: Kafka
-const missing = await startKafka(await findKafka()).then(
-  (kafka) => {
-    broker = opened.use(kafka)
-  },
-  (error: unknown) => missingBecause('kafka', error),
-)
+const missing = await findKafka()
+  .then((program) => startKafka(program))
+  .then(
+    (kafka) => {
+      broker = opened.use(kafka)
+    },
+    (error: unknown) => missingBecause('kafka', error),
+  )
 const skip = missing ?? services.skip('postgres')
 after(() => opened[Symbol.asyncDispose]())
 
@@ -138,8 +135,8 @@ test('a topic that is deleted under running servers is made anew by them, and th
   const [one, two] = [await openMember(), await openMember()]
   await claim(one, 'before.deletion')
   const { epoch } = await world.log.bounds(namesTopic.name)
-  const admin = new Admin({ clientId: 'test', bootstrapBrokers: [broker.address] })
-  await admin.deleteTopics({ topics: [namesTopic.name] }).finally(() => admin.close())
+  await using hands = openTopicHands(broker.address)
+  await hands.delete(namesTopic.name)
   const claimed = async () => {
     const outcome = await claim(one, 'after.deletion').catch((error: unknown) => {
       assert.equal((error as Error).name, 'ClaimFailed')
@@ -158,62 +155,45 @@ test('a topic that is deleted under running servers is made anew by them, and th
 test('a topic that is compacted is refused at the start, and what it has lost is read from the database', {
   skip,
 }, async () => {
-  const admin = new Admin({ clientId: 'test', bootstrapBrokers: [broker.address] })
-  const set = (
-    resourceType: ConfigResourceTypeValue,
-    resourceName: string,
-    settings: Record<string, string>,
-  ) =>
-    admin.incrementalAlterConfigs({
-      resources: [
-        {
-          ...{ resourceType, resourceName },
-          configs: Object.entries(settings).map(([name, value]) => ({
-            ...{ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET },
-          })),
-        },
-      ],
-    })
-  const setTopic = (settings: Record<string, string>) =>
-    set(ConfigResourceTypes.TOPIC, namesTopic.name, settings)
-  try {
-    const data = await world.folder()
-    const first = await openMember({ data })
-    const other = await openMember()
-    await claim(first, 'before.compaction')
-    await first[Symbol.asyncDispose]()
-    const start = (await world.log.bounds(namesTopic.name)).partitions[0]?.end ?? 0
-    // Three records of one batch.
-    const usernames = Array.from({ length: 17_000 }, (_, n) => `compacted-${n}`)
-    await other.claimAll(usernames, 'key-1')
-    await set(ConfigResourceTypes.BROKER, '1', { 'log.cleaner.backoff.ms': '100' })
-    await setTopic({ 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.001', 'cleanup.policy': 'compact' })
-    // The broker takes a moment to hear of it.
-    const isHeard = () =>
-      world.log.declare([namesTopic]).then(
-        () => undefined,
-        () => true,
-      )
-    await eventually('the settings', isHeard, 10_000)
-    await assert.rejects(openMember(), /cleanup.policy=compact/)
-    let rolled = 0
-    const isCompacted = async () => {
-      // The segment that is written stays whole, and ends with the next record.
-      await claim(other, `rolls-${rolled++}`)
-      return (await hasHole(start)) || undefined
-    }
-    await eventually('a hole', isCompacted, 30_000)
-    await setTopic({ 'cleanup.policy': 'delete' })
-    const since = world.statements.length
-    await eventually('the settings', async () => !(await isHeard()) || undefined, 10_000)
-    // It answers from memory no sooner than the hole is out of the way of a new filter.
-    const again = await openMember({ data, unready: true })
-    await eventually('the names read from the database', async () => scans(since) > 0 || undefined, 10_000)
-    assert.ok((await again.checkAll(usernames.slice(0, 100))).every(({ available }) => !available))
-    assert.ok((await again.check('not.taken')).source, 'it was looked up')
-  } finally {
-    await admin.close()
+  await using hands = openTopicHands(broker.address)
+  const data = await world.folder()
+  const first = await openMember({ data })
+  const other = await openMember()
+  await claim(first, 'before.compaction')
+  await first[Symbol.asyncDispose]()
+  const start = (await world.log.bounds(namesTopic.name)).partitions[0]?.end ?? 0
+  // Three records of one batch.
+  const usernames = Array.from({ length: 17_000 }, (_, n) => `compacted-${n}`)
+  await other.claimAll(usernames, 'key-1')
+  await hands.setBroker({ 'log.cleaner.backoff.ms': '100' })
+  await hands.set(namesTopic.name, {
+    'segment.ms': '100',
+    'min.cleanable.dirty.ratio': '0.001',
+    'cleanup.policy': 'compact',
+  })
+  // The broker takes a moment to hear of it.
+  const isHeard = () =>
+    world.log.declare([namesTopic]).then(
+      () => undefined,
+      () => true,
+    )
+  await eventually('the settings', isHeard, 10_000)
+  await assert.rejects(openMember(), /cleanup.policy=compact/)
+  let rolled = 0
+  const isCompacted = async () => {
+    // The segment that is written stays whole, and ends with the next record.
+    await claim(other, `rolls-${rolled++}`)
+    return (await hasHole(start)) || undefined
   }
+  await eventually('a hole', isCompacted, 30_000)
+  await hands.set(namesTopic.name, { 'cleanup.policy': 'delete' })
+  const since = world.statements.length
+  await eventually('the settings', async () => !(await isHeard()) || undefined, 10_000)
+  // It answers from memory no sooner than the hole is out of the way of a new filter.
+  const again = await openMember({ data, unready: true })
+  await eventually('the names read from the database', async () => scans(since) > 0 || undefined, 10_000)
+  assert.ok((await again.checkAll(usernames.slice(0, 100))).every(({ available }) => !available))
+  assert.ok((await again.check('not.taken')).source, 'it was looked up')
 })
 
 /** Whether the topic, read from an offset, misses a record. */

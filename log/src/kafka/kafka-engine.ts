@@ -2,7 +2,12 @@ import assert from 'node:assert/strict'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Admin } from '@platformatic/kafka'
+import {
+  Admin,
+  ConfigResourceTypes,
+  type ConfigResourceTypeValue,
+  IncrementalAlterConfigOperationTypes,
+} from '@platformatic/kafka'
 import { findKafka, startKafka } from '@pulse/dev/services/kafka'
 import type { SuiteEngine } from '../log.suite.ts'
 import { openKafkaLog } from './kafka.ts'
@@ -28,6 +33,37 @@ export async function startKafkaEngine(): Promise<SuiteEngine> {
       }
     },
     [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+  }
+}
+
+type Settings = Readonly<Record<string, string>>
+
+/** What an operator may do to the topics of a cluster of one broker. */
+export interface TopicHands extends AsyncDisposable {
+  delete(topic: string): Promise<void>
+  /** Changes settings of a topic; brokers take a moment to hear of it. */
+  set(topic: string, settings: Settings): Promise<void>
+  setBroker(settings: Settings): Promise<void>
+}
+
+/** Opens the hands of an operator on the broker at `host:port`, whose node id is 1. They reject with the client's error. */
+export function openTopicHands(broker: string): TopicHands {
+  const admin = new Admin({ clientId: 'pulse-test', bootstrapBrokers: [broker] })
+  const set = async (resourceType: ConfigResourceTypeValue, resourceName: string, settings: Settings) => {
+    const configs = Object.entries(settings).map(([name, value]) => ({
+      ...{ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET },
+    }))
+    await admin.incrementalAlterConfigs({ resources: [{ resourceType, resourceName, configs }] })
+  }
+  return {
+    delete: async (topic) => {
+      await admin.deleteTopics({ topics: [topic] })
+    },
+    set: (topic, settings) => set(ConfigResourceTypes.TOPIC, topic, settings),
+    setBroker: (settings) => set(ConfigResourceTypes.BROKER, '1', settings),
+    [Symbol.asyncDispose]: async () => {
+      await admin.close()
+    },
   }
 }
 
