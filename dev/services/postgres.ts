@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, chown, mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { type Child, runToEnd, startChild, untilReady } from './child.ts'
+import { eventually } from './eventually.ts'
 import {
   enterableCopy,
   findProgram,
@@ -50,6 +51,57 @@ export async function startPostgres(binFolder: string): Promise<Postgres> {
     const port = await freePort()
     const address = `postgres://pulse:${password}@127.0.0.1:${port}/postgres`
     return await run({ bin: join(home, 'bin'), folder, dataFolder, port, address, user })
+  } catch (error) {
+    await removeFolder(folder)
+    throw error
+  }
+}
+
+/** A standby that follows its primary asynchronously: what it has not got when that ends is lost. */
+export interface Standby extends Postgres {
+  /** From now on nothing that the primary commits arrives here. */
+  disconnect(): Promise<void>
+  /** Makes it take writes. */
+  promote(): Promise<void>
+}
+
+/** Starts a standby of a server that `startPostgres` has started, which is stopped for a moment to copy its files. */
+export async function startStandby(binFolder: string, primary: Postgres): Promise<Standby> {
+  const user = await unprivilegedUser()
+  const home = user ? await enterableCopy(dirname(binFolder), 'postgres-programs') : dirname(binFolder)
+  const folder = await temporaryFolder('standby')
+  const dataFolder = join(folder, 'data')
+  try {
+    if (user) await chmod(folder, 0o711)
+    await primary.stop()
+    await runToEnd({
+      program: 'cp',
+      args: ['-a', primary.dataFolder, dataFolder],
+      as: undefined,
+      cwd: folder,
+    })
+    await primary.start()
+    await appendFile(join(dataFolder, 'postgresql.auto.conf'), `primary_conninfo = '${primary.address}'\n`)
+    await writeFile(join(dataFolder, 'standby.signal'), '')
+    const port = await freePort()
+    const url = new URL(primary.address)
+    url.port = String(port)
+    const address = url.href
+    const server = await run({ bin: join(home, 'bin'), folder, dataFolder, port, address, user })
+    const receiving = `select 1 from pg_stat_activity where backend_type = 'walreceiver'`
+    return {
+      ...server,
+      async disconnect() {
+        await asAdmin(address, `alter system set primary_conninfo = ''`)
+        await asAdmin(address, 'select pg_reload_conf()')
+        await eventually(
+          'it receives nothing',
+          async () => !(await asAdmin(address, receiving)) || undefined,
+          10_000,
+        )
+      },
+      promote: async () => void (await asAdmin(address, 'select pg_promote()')),
+    }
   } catch (error) {
     await removeFolder(folder)
     throw error
@@ -162,15 +214,17 @@ export async function freshDatabase(address: string): Promise<FreshDatabase> {
   url.pathname = `/${name}`
   return {
     url: url.href,
-    [Symbol.asyncDispose]: () => asAdmin(address, `drop database if exists ${name} with (force)`),
+    [Symbol.asyncDispose]: async () =>
+      void (await asAdmin(address, `drop database if exists ${name} with (force)`)),
   }
 }
 
-async function asAdmin(address: string, statement: string): Promise<void> {
+/** True if the statement gave or changed a row. */
+async function asAdmin(address: string, statement: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: address })
   await client.connect()
   try {
-    await client.query(statement)
+    return ((await client.query(statement)).rowCount ?? 0) > 0
   } finally {
     await client.end()
   }

@@ -397,7 +397,7 @@ class Holding implements HeldPartition {
   done: Promise<void> = Promise.resolve()
   released: Promise<void> | undefined
   readonly #options: GroupOptions
-  readonly #logEpoch: number
+  #logEpoch: number
   readonly #ask: Ask
 
   constructor(options: GroupOptions, row: TakenRow, ask: Ask) {
@@ -419,31 +419,30 @@ class Holding implements HeldPartition {
 
   /**
    * Reads the stored offset again (a commit whose answer was lost may have happened). Throws `fenced` if the
-   * partition is another's, `out-of-range` if the log has begun another life: its offsets mean other events now.
+   * partition is another's, `out-of-range` if the log has begun another life and the offset means other events now.
    */
   async refresh(): Promise<void> {
-    const { rows } = await this.#ask<{ next_offset: string }>(
-      `select next_offset from log_group_partitions
+    // Asked first: it moves the offsets that still mean the same into the epoch of a database that was promoted.
+    const { epoch } = await this.#options.log.bounds(this.topic)
+    const { rows } = await this.#ask<{ next_offset: string; log_epoch: string }>(
+      `select next_offset, log_epoch from log_group_partitions
        where group_name = $1 and topic = $2 and partition = $3 and epoch = $4`,
       [this.#options.name, this.topic, this.partition, this.epoch],
     )
     if (!rows[0]) throw this.#fenced()
     this.nextOffset = Number(rows[0].next_offset)
-    const { epoch } = await this.#options.log.bounds(this.topic)
+    this.#logEpoch = Number(rows[0].log_epoch)
     if (epoch === this.#logEpoch) return
     throw new LogError(
       'out-of-range',
       `the log of ${this.topic} was replaced: epoch ${epoch}, not ${this.#logEpoch}`,
-      {
-        partition: this.partition,
-        offset: this.nextOffset,
-      },
+      { partition: this.partition, offset: this.nextOffset },
     )
   }
 
   batches(signal = this.signal): AsyncIterable<LogBatch> {
-    const from = { topic: this.topic, offsets: new Map([[this.partition, this.nextOffset]]) }
-    return this.#options.log.read(from, signal)
+    const offsets = new Map([[this.partition, this.nextOffset]])
+    return this.#options.log.read({ topic: this.topic, epoch: this.#logEpoch, offsets }, signal)
   }
 
   async commit(tx: pg.ClientBase, next: number, verdicts: Verdicts): Promise<void> {
@@ -453,10 +452,12 @@ class Holding implements HeldPartition {
       text: `update pulse.log_group_partitions
        set next_offset = $6, trying = null, crashes = 0, stopped = null, processed = processed + $7,
          repeated = repeated + $8, dead = dead + $9, parked = parked + $10, dropped = dropped + $11, control = control + $12
-       where group_name = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset = $5`,
+       where group_name = $1 and topic = $2 and partition = $3 and epoch = $4 and next_offset = $5 and log_epoch = $13
+         and not exists (select 1 from pulse.log_topics t join pulse.log_heads h on h.topic = t.id
+           where t.name = $2 and t.epoch = $13 and h.partition = $3 and h.next_offset < $6)`,
       values: [
         ...[this.#options.name, this.topic, this.partition, this.epoch, this.nextOffset, next],
-        ...[processed, repeated, dead, parked, dropped, control],
+        ...[processed, repeated, dead, parked, dropped, control, this.#logEpoch],
       ],
     })
     if (rowCount === 0) throw this.#fenced()

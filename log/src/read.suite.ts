@@ -157,6 +157,22 @@ function rangeTests(open: () => Promise<EventLog>): void {
     await assert.rejects(inTime(read(1_000_000), 'the refusal'), logError('out-of-range'))
   })
 
+  test('a position of another epoch is out of range, wherever its offset lies', async () => {
+    await using log = await open()
+    const topic = await oneTopic(log)
+    await appendAll(log, numbered(topic, 3))
+    const { epoch } = await log.bounds(topic)
+    const stop = new AbortController()
+    const read = (of: number) =>
+      log
+        .read({ topic, epoch: of, offsets: new Map([[0, 1]]) }, stop.signal)
+        [Symbol.asyncIterator]()
+        .next()
+    assert.equal((await inTime(read(epoch), 'the batch')).value?.epoch, epoch)
+    await assert.rejects(inTime(read(epoch - 1), 'the refusal'), logError('out-of-range'))
+    stop.abort()
+  })
+
   test('a position below the start is out of range, with its partition, and never moved to the start', async (t) => {
     await using log = await open()
     if (!log.can.trim) return t.skip('this log does not trim')

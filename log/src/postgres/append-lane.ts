@@ -6,7 +6,7 @@ import { encodeBatch } from '../record-batch.ts'
 import { outcomeOfRepeat, type Pending, type RecentIds } from './append-queue.ts'
 import { byteaArray, intArray, uuidArray } from './binary.ts'
 import { asLogError, drop, hadNoEffect, sqlState } from './connection.ts'
-import type { RememberedIds } from './remembered-ids.ts'
+import type { Entered, Life, Topic } from './lives.ts'
 import { appendGroup, findAppend, findIds } from './statements.ts'
 
 const limits = {
@@ -23,10 +23,10 @@ const limits = {
 } as const
 
 interface LaneNeeds {
-  readonly connect: () => Promise<pg.Client>
+  readonly connect: () => Promise<Entered>
+  /** Whether this is the newest life of the database that the process knows. */
+  readonly isCurrent: (life: Life) => boolean
   readonly recent: RecentIds
-  readonly ids: RememberedIds
-  readonly topic: (id: number) => { readonly name: string; readonly epoch: number }
   readonly prepareDays: (client: pg.Client) => Promise<void>
   readonly appended: (topic: number, partition: number) => void
   readonly committed: (records: number, ms: number) => void
@@ -51,7 +51,8 @@ export class AppendLane {
   readonly #needs: LaneNeeds
   #queue: Pending[] = []
   #running: Promise<void> | undefined
-  #client: pg.Client | undefined
+  #entered: Entered | undefined
+  #isLost = false
   #backend: Backend | undefined
   #suspect: Backend | undefined
   #askFirst = 0
@@ -70,8 +71,13 @@ export class AppendLane {
   /** Waits for what was pushed, then lets go of the connection. */
   async close(): Promise<void> {
     while (this.#running) await this.#running
-    await this.#client?.end().catch(() => {})
-    this.#client = undefined
+    await this.#entered?.client.end().catch(() => {})
+    this.#entered = undefined
+  }
+
+  /** True while the connection is lost, and with it the knowledge of which database will answer next. */
+  get isLost(): boolean {
+    return this.#isLost
   }
 
   async #run(): Promise<void> {
@@ -108,22 +114,25 @@ export class AppendLane {
     let inDoubt: string | undefined
     for (;;) {
       try {
-        const client = await this.#connected()
+        const before = this.#entered?.life
+        const entered = await this.#connected()
+        const { client, life } = entered
+        if (before !== life) left = this.#refuseMisplaced(life, left)
         if (inDoubt) {
-          left = await this.#settleFound(client, left, inDoubt)
+          left = await this.#settleFound(entered, left, inDoubt)
           inDoubt = undefined
         }
         // Named now, so that the append is refused if a rotation comes between this question and it.
-        const generation = this.#needs.ids.current
-        left = await this.#settleKnown(client, left)
+        const generation = life.ids.current
+        left = await this.#settleKnown(entered, left)
         if (left.length === 0) return () => {}
         const appendId = randomUUID()
-        const stored = await this.#store(client, left, { appendId, generation }).catch((error: unknown) => {
+        const stored = await this.#store(entered, left, { appendId, generation }).catch((error: unknown) => {
           if (!hadNoEffect(error)) inDoubt = appendId
           throw error
         })
         if (stored) return stored
-        await this.#needs.ids.load(client) // a rotation was missed, and nothing was stored
+        await life.ids.load(client) // a rotation was missed, and nothing was stored
       } catch (error) {
         const next = inDoubt ? await this.#afterLoss(deadline) : await this.#afterFailure(error)
         if (next === 'again') continue
@@ -161,7 +170,7 @@ export class AppendLane {
 
   async #prepareDays(): Promise<boolean> {
     try {
-      await this.#needs.prepareDays(await this.#connected())
+      await this.#needs.prepareDays((await this.#connected()).client)
       return true
     } catch {
       return false
@@ -170,16 +179,23 @@ export class AppendLane {
 
   /** The connection is not to be trusted any more; what it was doing may still happen. */
   #lose(): void {
-    if (!this.#client) return
+    if (!this.#entered) return
+    this.#isLost = true
     this.#suspect = this.#backend
-    drop(this.#client)
-    this.#client = undefined
+    drop(this.#entered.client)
+    this.#entered = undefined
     this.#backend = undefined
   }
 
-  async #connected(): Promise<pg.Client> {
-    if (this.#client) return this.#client
-    const client = await this.#needs.connect()
+  async #connected(): Promise<Entered> {
+    // Another connection may have found the database in another life, while this one still leads to what was before.
+    if (this.#entered && !this.#isLost && this.#needs.isCurrent(this.#entered.life)) return this.#entered
+    this.#lose()
+    const entered = await this.#needs.connect()
+    const { client, life } = entered
+    client.on('end', () => {
+      if (this.#entered === entered) this.#isLost = true
+    })
     try {
       if (this.#suspect) await endBackend(client, this.#suspect)
       this.#suspect = undefined
@@ -187,25 +203,37 @@ export class AppendLane {
         'select pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()',
       )
       this.#backend = { pid: rows[0]?.pid ?? 0, startedAt: rows[0]?.started ?? '' }
-      await this.#needs.ids.load(client)
+      await life.ids.load(client)
     } catch (error) {
       drop(client)
       throw asLogError(error)
     }
-    this.#client = client
-    return client
+    this.#entered = entered
+    this.#isLost = false
+    this.#queue = this.#refuseMisplaced(life, this.#queue)
+    return entered
+  }
+
+  /** A topic that was made just before a failover may be gone, and its number another one's: returns the other records. */
+  #refuseMisplaced(life: Life, group: Pending[]): Pending[] {
+    return group.filter((pending) => {
+      if (life.topicWithId(pending.topic)?.name === pending.record.topic) return true
+      const error = new LogError('unavailable', `the topic ${pending.record.topic} was lost in a failover`)
+      this.#needs.recent.fail(pending, 'failed', error)
+      return false
+    })
   }
 
   /** Answers the records whose ids the tables know; returns the others. */
-  async #settleKnown(client: pg.Client, group: Pending[]): Promise<Pending[]> {
+  async #settleKnown({ client, life }: Entered, group: Pending[]): Promise<Pending[]> {
     const askAll = this.#askFirst > 0
     if (askAll) this.#askFirst--
-    const { ids, recent } = this.#needs
+    const { recent } = this.#needs
     const generations: number[] = []
     const asked: string[] = []
     for (const { record } of group) {
       if (!record.fingerprint) continue
-      ids.maybes(record.id, generations, askAll)
+      life.ids.maybes(record.id, generations, askAll)
       while (asked.length < generations.length) asked.push(record.id)
     }
     if (asked.length === 0) return group
@@ -220,7 +248,7 @@ export class AppendLane {
       const { fingerprint, id } = pending.record
       const row = fingerprint ? found.get(id) : undefined
       if (!row || !fingerprint) return true
-      const topic = this.#needs.topic(row.topic)
+      const topic = life.topicWithId(row.topic) as Topic
       const position = {
         epoch: topic.epoch,
         topic: topic.name,
@@ -239,7 +267,7 @@ export class AppendLane {
 
   /** Sends one group; returns what tells its callers, or undefined if a rotation was missed and nothing was stored. */
   async #store(
-    client: pg.Client,
+    { client, life }: Entered,
     group: Pending[],
     as: { appendId: string; generation: number },
   ): Promise<(() => void) | undefined> {
@@ -248,75 +276,19 @@ export class AppendLane {
     const { rows } = await this.#timed(client, {
       name: 'append_group',
       text: appendGroup,
-      values: this.#parameters(parts, as),
+      values: parametersOf(parts, as),
     })
     if (rows.length < parts.length) return undefined
     this.#needs.committed(group.length, performance.now() - started)
     return () => {
-      for (const row of rows) this.#settlePart(parts[row.nr - 1] ?? [], Number(row.base))
+      for (const row of rows) this.#settlePart(life, parts[row.nr - 1] ?? [], Number(row.base))
     }
   }
 
-  #parameters(parts: readonly Pending[][], as: { appendId: string; generation: number }): unknown[] {
-    const firsts = parts.map((part) => part[0] as Pending)
-    const batches = parts.map((part, n) => {
-      const { topic, partition } = firsts[n] as Pending
-      return encodeBatch(
-        this.#needs.topic(topic).name,
-        partition,
-        part.map((pending) => pending.record),
-      )
-    })
-    const remembered: Pending[] = []
-    const owners: number[] = []
-    const places: number[] = []
-    const idCounts = parts.map((part, n) => {
-      const before = remembered.length
-      part.forEach((pending, place) => {
-        if (!pending.record.fingerprint) return
-        remembered.push(pending)
-        owners.push(n + 1)
-        places.push(place)
-      })
-      return remembered.length - before
-    })
-    return [
-      intArray(
-        'int2',
-        firsts.map((first) => first.topic),
-      ),
-      intArray(
-        'int2',
-        firsts.map((first) => first.partition),
-      ),
-      intArray(
-        'int4',
-        parts.map((part) => part.length),
-      ),
-      intArray('int4', idCounts),
-      parts.map((part) => [...new Set(part.map((pending) => pending.record.type))].join(',')),
-      intArray(
-        'int4',
-        batches.map((batch) => batch.checksum),
-      ),
-      byteaArray(batches.map((batch) => batch.bytes)),
-      as.generation,
-      as.appendId,
-      uuidArray(remembered.map((pending) => pending.record.id)),
-      uuidArray(remembered.map((pending) => pending.record.fingerprint as string)),
-      intArray(
-        'int8',
-        remembered.map((pending) => pending.record.receivedAt),
-      ),
-      intArray('int4', owners),
-      intArray('int4', places),
-    ]
-  }
-
-  #settlePart(part: readonly Pending[], base: number): void {
+  #settlePart(life: Life, part: readonly Pending[], base: number): void {
     const first = part[0]
     if (!first) return
-    const { name, epoch } = this.#needs.topic(first.topic)
+    const { name, epoch } = life.topicWithId(first.topic) as Topic
     this.#needs.appended(first.topic, first.partition)
     part.forEach((pending, place) => {
       const position: RecordPosition = {
@@ -327,13 +299,13 @@ export class AppendLane {
       }
       const { receivedAt, fingerprint } = pending.record
       const memory = fingerprint ? { fingerprint, position, receivedAt } : undefined
-      if (memory) this.#needs.ids.appended(pending.record.id)
+      if (memory) life.ids.appended(pending.record.id)
       this.#needs.recent.resolve(pending, { kind: 'appended', position, receivedAt }, memory)
     })
   }
 
   /** After a lost connection: settles the group if it was stored after all; returns what must be sent again. */
-  async #settleFound(client: pg.Client, group: Pending[], appendId: string): Promise<Pending[]> {
+  async #settleFound({ client, life }: Entered, group: Pending[], appendId: string): Promise<Pending[]> {
     const parts = partsOf(group)
     const { rows } = await this.#timed(client, {
       text: findAppend,
@@ -352,7 +324,7 @@ export class AppendLane {
     if (rows.length === 0) return group
     for (const row of rows) {
       const part = parts.find((p) => p[0]?.topic === row.topic && p[0]?.partition === row.partition)
-      this.#settlePart(part ?? [], Number(row.base_offset))
+      this.#settlePart(life, part ?? [], Number(row.base_offset))
     }
     return []
   }
@@ -384,6 +356,62 @@ function partsOf(group: readonly Pending[]): Pending[][] {
     else parts.set(key, [pending])
   }
   return [...parts.values()]
+}
+
+function parametersOf(parts: readonly Pending[][], as: { appendId: string; generation: number }): unknown[] {
+  const firsts = parts.map((part) => part[0] as Pending)
+  const batches = parts.map((part, n) => {
+    const { record, partition } = firsts[n] as Pending
+    return encodeBatch(
+      record.topic,
+      partition,
+      part.map((pending) => pending.record),
+    )
+  })
+  const remembered: Pending[] = []
+  const owners: number[] = []
+  const places: number[] = []
+  const idCounts = parts.map((part, n) => {
+    const before = remembered.length
+    part.forEach((pending, place) => {
+      if (!pending.record.fingerprint) return
+      remembered.push(pending)
+      owners.push(n + 1)
+      places.push(place)
+    })
+    return remembered.length - before
+  })
+  return [
+    intArray(
+      'int2',
+      firsts.map((first) => first.topic),
+    ),
+    intArray(
+      'int2',
+      firsts.map((first) => first.partition),
+    ),
+    intArray(
+      'int4',
+      parts.map((part) => part.length),
+    ),
+    intArray('int4', idCounts),
+    parts.map((part) => [...new Set(part.map((pending) => pending.record.type))].join(',')),
+    intArray(
+      'int4',
+      batches.map((batch) => batch.checksum),
+    ),
+    byteaArray(batches.map((batch) => batch.bytes)),
+    as.generation,
+    as.appendId,
+    uuidArray(remembered.map((pending) => pending.record.id)),
+    uuidArray(remembered.map((pending) => pending.record.fingerprint as string)),
+    intArray(
+      'int8',
+      remembered.map((pending) => pending.record.receivedAt),
+    ),
+    intArray('int4', owners),
+    intArray('int4', places),
+  ]
 }
 
 /** Ends a backend and waits until it is gone, so that nothing it had begun can commit any more. */

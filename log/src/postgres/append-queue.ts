@@ -71,8 +71,12 @@ export class RecentIds {
   #old = new Map<string, Pending | Remembered>()
   #onTheirWay = 0
   readonly #keep: number
-  constructor(keep: number) {
+  readonly #holds: (position: RecordPosition) => boolean
+
+  /** `holds`: whether what was appended there is known to be there still. */
+  constructor(keep: number, holds: (position: RecordPosition) => boolean) {
     this.#keep = keep
+    this.#holds = holds
   }
 
   /** Takes the record up unless its id is known; true if it was answered or will be with another one's answer. */
@@ -80,7 +84,7 @@ export class RecentIds {
     const { id, fingerprint } = pending.record
     if (!fingerprint) return false
     const known = this.#young.get(id) ?? this.#old.get(id)
-    if (known === undefined) {
+    if (known === undefined || !(known instanceof Pending || this.#holds(known.position))) {
       this.#onTheirWay++
       this.#young.set(id, pending)
       return false

@@ -10,11 +10,14 @@ export interface CutProxy extends AsyncDisposable {
   /** From now on new connections are taken but reach nobody, until `release`. */
   hold(): void
   release(): void
+  /** New connections reach another server from now on, as behind the address of a service with a failover. */
+  lead(target: { host: string; port: number }): void
 }
 
 /** Starts a proxy on a free port. `untilCut` connections that are cut keep their server side open. */
-export async function startCutProxy(target: { host: string; port: number }): Promise<CutProxy> {
+export async function startCutProxy(first: { host: string; port: number }): Promise<CutProxy> {
   const pairs = new Set<{ client: Socket; server: Socket }>()
+  let target = first
   let swallowing = false
   let held: Socket[] | undefined
   const join = (client: Socket) => {
@@ -55,6 +58,9 @@ export async function startCutProxy(target: { host: string; port: number }): Pro
     release: () => {
       for (const client of held ?? []) if (!client.destroyed) join(client)
       held = undefined
+    },
+    lead: (to) => {
+      target = to
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of held ?? []) client.destroy()

@@ -2,26 +2,30 @@ import type pg from 'pg'
 import { inTransaction } from './transaction.ts'
 
 /**
- * Gives the topics a new epoch if the database has begun another life since the log was last opened: another
+ * Gives the topics a new epoch if the database has begun another life since it was last asked: another
  * cluster (a logical restore), or another timeline (a point-in-time restore, a promoted replica). What was
  * acknowledged last may be missing then and its offsets are handed out again, so positions that clients hold must be
  * refused instead of pointing at other events. Offsets of groups were restored with the log they stand in, so they
- * move into the new epoch with it. True if the epoch has changed. Rejects with PostgreSQL's error.
+ * move into the new epoch with it. Returns a name of the life it is in. Rejects with PostgreSQL's error, as on a standby.
  */
-export async function renewEpochAfterRestore(client: pg.Client): Promise<boolean> {
-  // Looked at first without the lock: a start in the same life waits for nobody.
-  if ((await identityOf(client)).same === true) return false
-  return inTransaction(client, async () => {
+export async function renewEpochAfterRestore(client: pg.Client): Promise<string> {
+  // Looked at first without the lock: whoever connects in the same life waits for nobody.
+  const seen = await identityOf(client)
+  if (seen.same !== true) await renew(client)
+  return `${seen.system}/${seen.timeline}`
+}
+
+async function renew(client: pg.Client): Promise<void> {
+  await inTransaction(client, async () => {
     await client.query(`select pg_advisory_xact_lock(hashtextextended('pulse.log.identity', 0))`)
     const now = await identityOf(client)
-    if (now.same === true) return false
+    if (now.same === true) return
     await client.query(
       `insert into log_identity (system_identifier, timeline) values ($1, $2)
        on conflict (only_row) do update set system_identifier = excluded.system_identifier, timeline = excluded.timeline`,
       [now.system, now.timeline],
     )
     if (now.same === false) await renewEpochs(client)
-    return now.same === false
   })
 }
 
@@ -32,11 +36,17 @@ interface Identity {
   readonly same: boolean | null
 }
 
+// The timeline is that of the WAL being written: pg_control_checkpoint() goes on naming the one before until the first
+// checkpoint after a promotion, which may take minutes. On a standby, which writes none, it is an error.
 async function identityOf(client: pg.Client): Promise<Identity> {
   const { rows } = await client.query<Identity>(
-    `select s.system_identifier::text as system, c.timeline_id as timeline,
-       (select i.system_identifier = s.system_identifier::text and i.timeline = c.timeline_id from log_identity i) as same
-     from pg_control_system() s, pg_control_checkpoint() c`,
+    `select now.system, now.timeline,
+       (select i.system_identifier = now.system and i.timeline = now.timeline from log_identity i) as same
+     from (
+       select system_identifier::text as system,
+         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline
+       from pg_control_system()
+     ) now`,
   )
   return rows[0] as Identity
 }

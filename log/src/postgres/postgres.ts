@@ -8,6 +8,7 @@ import {
   LogError,
   type NewRecord,
   type ReadFrom,
+  type RecordPosition,
   type TopicBounds,
   type TopicDeclaration,
 } from '../log.ts'
@@ -20,8 +21,8 @@ import { intArray } from './binary.ts'
 import { asLogError, type Connection, connect, drop } from './connection.ts'
 import { daysBefore, dropPartition, ensureDays } from './day-partitions.ts'
 import { FilterBuilder, missingFilter } from './id-filters.ts'
-import { renewEpochAfterRestore } from './log-identity.ts'
-import { ensureFirstGeneration, maintainGenerations, RememberedIds } from './remembered-ids.ts'
+import { type Entered, Lives, type Topic, unknownTopic } from './lives.ts'
+import { ensureFirstGeneration, maintainGenerations } from './remembered-ids.ts'
 import { readBatches, readBounds } from './statements.ts'
 import { Tail } from './tail.ts'
 import { createTopics, offsetAt } from './topics.ts'
@@ -62,13 +63,6 @@ export interface PostgresLogOptions {
   readonly troubled?: (error: unknown) => void
 }
 
-interface Topic {
-  readonly id: number
-  readonly name: string
-  readonly epoch: number
-  readonly partitions: number
-}
-
 /**
  * Opens the event log on PostgreSQL. The schema must be there (log/migrations); the port's comment is the
  * contract. Throws LogError `unavailable` if the database does not answer.
@@ -88,26 +82,25 @@ class PostgresLog implements EventLog {
   readonly can: Capabilities
   readonly #options: PostgresLogOptions
   readonly #lanes: readonly AppendLane[]
-  readonly #recent = new RecentIds(limits.recentIds)
-  readonly #ids: RememberedIds
+  readonly #recent: RecentIds
+  readonly #lives: Lives
   readonly #filters: FilterBuilder
   readonly #tail: Tail
-  readonly #topics = new Map<string, Topic>()
-  readonly #topicsById = new Map<number, Topic>()
   readonly #turns = new OneAtATime()
-  #control: pg.Client | undefined
+  #control: Entered | undefined
   #maintenance: NodeJS.Timeout | undefined
   #maintaining: Promise<void> | undefined
   #daysEnsuredAt = 0
 
   constructor(options: PostgresLogOptions) {
     this.#options = options
-    this.#ids = new RememberedIds(options.idsPerGeneration ?? limits.idsPerGeneration)
+    this.#lives = new Lives(options.idsPerGeneration ?? limits.idsPerGeneration)
+    this.#recent = new RecentIds(limits.recentIds, (position) => this.#isThere(position))
     this.can = { driver: 'postgres', dedupe: true, trim: true, durability: options.durability }
     this.#filters = new FilterBuilder({
-      connect: () => this.#connect('pulse log filters'),
+      connect: () => connect(options.connection, 'pulse log filters'),
       msMax: limits.maintenanceMsMax,
-      built: () => this.#controlled((client) => this.#ids.load(client)),
+      built: () => this.#controlled(({ client, life }) => life.ids.load(client)),
       troubled: (error) => options.troubled?.(error),
     })
     this.#tail = new Tail(() => connect(options.connection, 'pulse log tail'))
@@ -115,13 +108,11 @@ class PostgresLog implements EventLog {
   }
 
   async open(): Promise<void> {
-    const client = await this.#controlClient()
-    await renewEpochAfterRestore(client)
+    const { client, life } = await this.#controlConnection()
     await ensureFirstGeneration(client)
     await ensureDays(client, 'log_batches')
     this.#daysEnsuredAt = Date.now()
-    await this.#loadTopics(client)
-    await this.#ids.load(client)
+    await life.ids.load(client)
     await this.#tail.listen()
     const every = this.#options.maintenanceMs ?? 1_000
     this.#maintenance = setInterval(() => {
@@ -133,16 +124,18 @@ class PostgresLog implements EventLog {
   }
 
   async append(records: readonly NewRecord[]): Promise<readonly AppendOutcome[]> {
-    const places = await Promise.all(
-      [...new Set(records.map((r) => r.topic))].map((name) => this.#topic(name)),
-    )
-    const topics = new Map(places.map((topic) => [topic.name, topic]))
+    const names = new Set(records.map((r) => r.topic))
+    // No pause where all are known: calls keep their order.
+    for (const name of names) if (!this.#lives.current.topic(name)) await this.#findTopic(name)
     if (records.length === 0) return []
+    // Nor from here on: what is pushed stands in the newest life that is known.
+    const life = this.#lives.current
+    for (const name of names) if (!life.topic(name)) throw unknownTopic(name)
     return new Promise((resolve) => {
       const call = new AppendCall(records.length, resolve)
       for (let index = 0; index < records.length; index++) {
         const record = records[index] as NewRecord
-        const topic = topics.get(record.topic) as Topic
+        const topic = life.topic(record.topic) as Topic
         const partition = partitionOf(record.key, topic.partitions)
         const pending = new Pending(record, { topic: topic.id, partition }, { call, index })
         if (!this.#recent.answered(pending)) this.#lanes[partition % this.#lanes.length]?.push(pending)
@@ -151,15 +144,16 @@ class PostgresLog implements EventLog {
   }
 
   async *read(from: ReadFrom, signal: AbortSignal): AsyncGenerator<LogBatch> {
-    const topic = await this.#topic(from.topic)
-    await this.#checkRange(from)
+    const { client, life } = await this.#enter('pulse log reader')
     const next = new Map(from.offsets)
     // Each partition has its own place in time; forgotten now and then, for a clock that was set back by more.
     const since = new Map<number, string>()
     let forgottenAt = performance.now()
-    const client = await this.#connect('pulse log reader')
     try {
+      const topic = await this.#lives.topicBy(client, from.topic)
+      await answered(checkRange(client, topic, from), limits.answerMsMax)
       while (!signal.aborted) {
+        if (life !== this.#lives.current) throw replaced(topic)
         const grown = this.#tail.wait(signal)
         const rows = await this.#page(client, topic, next, since)
         const isAll = rows.length < limits.readBatchesMax && bytesOf(rows) < limits.readBytesMax / 2
@@ -185,20 +179,18 @@ class PostgresLog implements EventLog {
   }
 
   async bounds(name: string, since?: number): Promise<TopicBounds> {
-    return this.#controlled(async (client) => {
+    return this.#controlled(async ({ client }) => {
       const { rows } = await client.query(readBounds, [name])
       const first = rows[0]
       if (!first) throw unknownTopic(name)
       // Another server may have found out first that the database was restored or promoted.
-      if (this.#topics.get(name)?.epoch !== Number(first.epoch)) await this.#loadTopics(client)
+      if (this.#lives.current.topic(name)?.epoch !== Number(first.epoch)) await this.#lives.enter(client)
       const partitions = []
       for (const row of rows) {
         const start = Number(row.start_offset)
         const end = Number(row.next_offset)
-        const at =
-          since === undefined
-            ? start
-            : await offsetAt(client, { topic: first.id, partition: row.partition }, { start, end }, since)
+        const place = { topic: first.id, partition: row.partition }
+        const at = since === undefined ? start : await offsetAt(client, place, { start, end }, since)
         partitions.push({ partition: row.partition as number, start, end, since: at })
       }
       return { topic: name, epoch: Number(first.epoch), partitions }
@@ -206,15 +198,15 @@ class PostgresLog implements EventLog {
   }
 
   async declare(topics: readonly TopicDeclaration[]): Promise<void> {
-    await this.#controlled(async (client) => {
+    await this.#controlled(async ({ client }) => {
       await createTopics(client, topics)
-      await this.#loadTopics(client)
+      await this.#lives.enter(client)
     })
   }
 
   async trim(name: string, below: ReadonlyMap<number, number>): Promise<ReadonlyMap<number, number>> {
-    const topic = await this.#topic(name)
-    return this.#controlled(async (client) => {
+    return this.#controlled(async ({ client }) => {
+      const topic = await this.#lives.topicBy(client, name)
       for (const [partition, offset] of below)
         await client.query(
           `update log_heads set start_offset = greatest(start_offset, least($3, next_offset))
@@ -235,63 +227,62 @@ class PostgresLog implements EventLog {
     await this.#filters.close()
     await Promise.all(this.#lanes.map((lane) => lane.close()))
     await this.#tail.close()
-    await this.#turns.run(async () => this.#control?.end().catch(() => {}))
+    await this.#turns.run(async () => this.#control?.client.end().catch(() => {}))
   }
 
   #createLane(n: number): AppendLane {
     return new AppendLane({
-      connect: () => this.#connect(`pulse log append ${n}`),
+      connect: () => this.#enter(`pulse log append ${n}`),
+      isCurrent: (life) => life === this.#lives.current,
       recent: this.#recent,
-      ids: this.#ids,
-      topic: (id) => this.#topicsById.get(id) as Topic,
       prepareDays: (client) => ensureDays(client, 'log_batches'),
       appended: (topic) => this.#tail.grew(topic),
       committed: (records, ms) => this.#options.committed?.(records, ms),
     })
   }
 
-  #connect(name: string): Promise<pg.Client> {
-    return connect(this.#options.connection, name)
-  }
-
-  async #topic(name: string): Promise<Topic> {
-    const known = this.#topics.get(name)
-    if (known) return known
-    await this.#controlled((client) => this.#loadTopics(client))
-    const loaded = this.#topics.get(name)
-    if (!loaded) throw unknownTopic(name)
-    return loaded
-  }
-
-  async #loadTopics(client: pg.Client): Promise<void> {
-    const { rows } = await client.query('select id, name, partitions, epoch from log_topics')
-    for (const row of rows) {
-      const topic = { id: row.id, name: row.name, partitions: row.partitions, epoch: Number(row.epoch) }
-      this.#topics.set(topic.name, topic)
-      this.#topicsById.set(topic.id, topic)
+  /** A new connection, which is known to lead to the database in its newest life. */
+  async #enter(name: string): Promise<Entered> {
+    const client = await connect(this.#options.connection, name)
+    try {
+      return { client, life: await answered(this.#lives.enter(client), limits.answerMsMax) }
+    } catch (error) {
+      drop(client)
+      throw asLogError(error)
     }
   }
 
+  /** Whether what was appended there by this process is there still, as far as it knows. */
+  #isThere({ topic, epoch, partition }: RecordPosition): boolean {
+    if (this.#lives.current.topic(topic)?.epoch !== epoch) return false
+    return this.#lanes[partition % this.#lanes.length]?.isLost === false
+  }
+
+  async #findTopic(name: string): Promise<void> {
+    await this.#controlled(({ client }) => this.#lives.topicBy(client, name))
+  }
+
   // One connection for everything that is not appending or reading; opened again after it was lost.
-  async #controlClient(): Promise<pg.Client> {
-    if (this.#control) return this.#control
-    const client = await this.#connect('pulse log')
-    client.on('end', () => {
-      if (this.#control === client) this.#control = undefined
+  async #controlConnection(): Promise<Entered> {
+    if (this.#control && this.#control.life === this.#lives.current) return this.#control
+    if (this.#control) this.#dropControl(this.#control)
+    const entered = await this.#enter('pulse log')
+    entered.client.on('end', () => {
+      if (this.#control === entered) this.#control = undefined
     })
-    this.#control = client
-    return client
+    this.#control = entered
+    return entered
   }
 
   async #controlled<T>(
-    work: (client: pg.Client) => Promise<T>,
+    work: (entered: Entered) => Promise<T>,
     msMax: number = limits.answerMsMax,
   ): Promise<T> {
     try {
       return await this.#turns.run(async () => {
-        const client = await this.#controlClient()
-        return answered(work(client), msMax).catch((error: unknown) => {
-          if (error instanceof LogError && error.retryable) this.#dropControl(client)
+        const entered = await this.#controlConnection()
+        return answered(work(entered), msMax).catch((error: unknown) => {
+          if (error instanceof LogError && error.retryable) this.#dropControl(entered)
           throw error
         })
       })
@@ -300,22 +291,9 @@ class PostgresLog implements EventLog {
     }
   }
 
-  #dropControl(client: pg.Client): void {
-    if (this.#control === client) this.#control = undefined
-    drop(client)
-  }
-
-  async #checkRange(from: ReadFrom): Promise<void> {
-    const { partitions } = await this.bounds(from.topic)
-    for (const [partition, offset] of from.offsets) {
-      const bounds = partitions.find((each) => each.partition === partition)
-      if (bounds && offset >= bounds.start && offset <= bounds.end) continue
-      throw new LogError(
-        'out-of-range',
-        `${from.topic}/${partition} holds offsets ${bounds?.start ?? 0} to ${bounds?.end ?? 0}, not ${offset}`,
-        { partition, offset },
-      )
-    }
+  #dropControl(entered: Entered): void {
+    if (this.#control === entered) this.#control = undefined
+    drop(entered.client)
   }
 
   async #page(
@@ -341,13 +319,13 @@ class PostgresLog implements EventLog {
 
   async #maintain(): Promise<void> {
     try {
-      await this.#controlled((client) => this.#maintainWith(client), limits.maintenanceMsMax)
+      await this.#controlled((entered) => this.#maintainWith(entered), limits.maintenanceMsMax)
     } catch (error) {
       this.#options.troubled?.(error)
     }
   }
 
-  async #maintainWith(client: pg.Client): Promise<void> {
+  async #maintainWith({ client, life }: Entered): Promise<void> {
     if (Date.now() - this.#daysEnsuredAt > 3_600_000) {
       await ensureDays(client, 'log_batches')
       this.#daysEnsuredAt = Date.now()
@@ -356,7 +334,7 @@ class PostgresLog implements EventLog {
       idsPerGeneration: this.#options.idsPerGeneration ?? limits.idsPerGeneration,
       idWindowMs: this.#options.idWindowMs ?? 7 * 86_400_000,
     })
-    await this.#ids.load(client)
+    await life.ids.load(client)
     if (await missingFilter(client)) this.#filters.start()
   }
 }
@@ -394,7 +372,27 @@ function toBatch(topic: Topic, row: BatchRow, wanted: number, caughtUp: boolean)
   }
 }
 
-const unknownTopic = (name: string) => new LogError('unknown-topic', `there is no topic ${name}`)
+const replaced = ({ name }: Topic) =>
+  new LogError('unavailable', `the database of ${name} has begun another life`)
+
+async function checkRange(client: pg.Client, topic: Topic, from: ReadFrom): Promise<void> {
+  if (from.epoch !== undefined && from.epoch !== topic.epoch)
+    throw new LogError('out-of-range', `${topic.name} is of epoch ${topic.epoch} now, not ${from.epoch}`)
+  const { rows } = await client.query(readBounds, [topic.name])
+  for (const [partition, offset] of from.offsets) {
+    const bounds = rows.find((each) => each.partition === partition)
+    const { start, end } = {
+      start: Number(bounds?.start_offset ?? 0),
+      end: Number(bounds?.next_offset ?? -1),
+    }
+    if (offset >= start && offset <= end) continue
+    throw new LogError(
+      'out-of-range',
+      `${topic.name}/${partition} holds offsets ${start} to ${Math.max(0, end)}, not ${offset}`,
+      { partition, offset },
+    )
+  }
+}
 
 function missing(topic: Topic, partition: number, next: ReadonlyMap<number, number>): LogError {
   const offset = next.get(partition) ?? 0

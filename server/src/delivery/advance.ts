@@ -95,7 +95,7 @@ async function advanceTopic(
   const signal = AbortSignal.any([needs.signal, ended.signal])
   let left = recordsMax
   let turnFrom = performance.now()
-  const from = { topic: topic.name, offsets: slots.offsets(scan.vector, topic) }
+  const from = { topic: topic.name, epoch: topic.epoch, offsets: slots.offsets(scan.vector, topic) }
   for await (const batch of log.read(from, signal)) {
     await take(scan, batch, needs)
     needs.read(batch.records.length)

@@ -76,7 +76,8 @@ export class LiveFeed implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         const offsets = this.#needs.slots.offsets(this.scan.vector, topic)
-        for await (const batch of this.#needs.log.read({ topic: topic.name, offsets }, signal)) {
+        const from = { topic: topic.name, epoch: topic.epoch, offsets }
+        for await (const batch of this.#needs.log.read(from, signal)) {
           if (batch.epoch !== topic.epoch)
             throw new LogError('out-of-range', `${topic.name} is another log now`)
           await this.#take(batch, signal)
