@@ -15,8 +15,8 @@ import type { Event } from '@pulse/protocol/event'
  *   middle and did not come back in time; appending it again with the same id and fingerprint tells.
  * - `read` yields batches from the given offsets (inclusive), each partition in order, and waits for more at
  *   the end until the signal aborts; then it returns. A position below the start or beyond the end throws
- *   LogError `out-of-range`, and so does one of another epoch, if the epoch is said; a damaged batch throws `corrupt` with its partition and offset and nothing of it is
- *   served; batches before it are.
+ *   LogError `out-of-range`, and so does one of another epoch, if the epoch is said; a damaged batch throws
+ *   `corrupt` with its partition and offset and nothing of it is served; batches before it are.
  * - `bounds` says where each partition starts and ends, and where `since` (microseconds) stands in it.
  * - `declare` creates topics that are missing; a topic that exists keeps its partition count. One that the engine is set to
  *   thin out, or to forget long before `trim`, throws `unfit`.
