@@ -33,8 +33,8 @@ export interface StoredClaim {
 
 /**
  * Rows of `names`. Once it is bound to a profile, whatever tells of names or changes them rejects with LogError `unavailable`
- * where the names are bound to another one by now: this process would ask for other keys. Every method rejects with what the database throws, or LogError `unavailable`
- * if it does not answer in time.
+ * where the names are bound to another one by now: this process would ask for other keys. Every method rejects with what
+ * the database throws, or LogError `unavailable` if it does not answer in time.
  */
 export interface NameStore {
   /** This set of names; binds it to the profile that makes its keys, unless it has names that another one made. */
